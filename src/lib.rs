@@ -1,0 +1,1 @@
+//! Quipu: a self-contained broker that speaks the Kafka protocol.
