@@ -1,1 +1,3 @@
 //! The Kafka wire protocol.
+
+pub mod record;
