@@ -1,1 +1,3 @@
 //! Quipu: a self-contained broker that speaks the Kafka protocol.
+
+pub mod config;
