@@ -218,6 +218,7 @@ impl Settings {
         let mut check = Check { layers, errors, warnings };
         let addresses = check.addresses();
         check.roles();
+        check.authorizer();
         let settings = Self {
             node_id: check.node_id(),
             cluster_id: check.cluster_id(),
@@ -394,6 +395,16 @@ impl Check<'_> {
     fn roles(&mut self) {
         if !self.layers.list("process.roles").iter().any(|role| role == "broker") {
             self.unusable("process.roles", "a process that is no broker has nothing to do here; add broker");
+        }
+    }
+
+    /// Who brings an authorizer expects it to hold.
+    fn authorizer(&mut self) {
+        if self.layers.text("authorizer.class.name").is_some_and(|class| !class.is_empty()) {
+            self.note(
+                "authorizer.class.name",
+                "this version does not check permissions; every client may do everything",
+            );
         }
     }
 

@@ -6,7 +6,11 @@ use crate::config::value::ValueType::{Int, List};
 
 /// The rows.
 pub const KEYS: &[ConfigKey] = &[
-    key("interval.ms", Int, Some("300000"), Any).doc(""),
-    key("match", List, Some(""), Any).doc(""),
-    key("metrics", List, Some(""), Any).doc(""),
+    key("interval.ms", Int, Some("300000"), Any).not_yet().doc("How often clients send their metrics."),
+    key("match", List, Some(""), Any)
+        .not_yet()
+        .doc("Which clients send: patterns on client id, software, address and the like; none means all."),
+    key("metrics", List, Some(""), Any)
+        .not_yet()
+        .doc("Prefixes of the metrics to send; * or an empty prefix means all of them."),
 ];

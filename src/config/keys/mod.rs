@@ -32,7 +32,7 @@ pub enum Effect {
     Acts,
     /// Read, checked, kept and reported; nothing acts on it yet.
     NotYet,
-    /// Read, checked, kept and reported; on a single machine there is nothing to act on.
+    /// Read, checked, kept and reported; one broker without a Java machine has no use for it.
     Never,
 }
 
@@ -116,13 +116,11 @@ impl ConfigKey {
         match self.effect {
             Effect::Acts => self.text.into(),
             Effect::NotYet => {
-                format!("{} Quipu keeps and reports this value but does not act on it yet.", self.text).into()
+                format!("{} Kept and reported; Quipu does not act on it yet.", self.text).into()
             }
-            Effect::Never => format!(
-                "{} Quipu keeps and reports this value; on a single machine nothing acts on it.",
-                self.text
-            )
-            .into(),
+            Effect::Never => {
+                format!("{} Kept and reported; in Quipu nothing depends on it.", self.text).into()
+            }
         }
     }
 
