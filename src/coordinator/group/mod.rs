@@ -1,0 +1,402 @@
+//! One group as a pure machine: a request and the time go in, records and replies come out.
+//!
+//! What must outlive a restart is in two places, the committed offsets and the last settled generation, and both
+//! change only in [`Group::replay`]. A round of joins or syncs under way is not kept: after a restart the members
+//! simply carry on with the last settled generation, or join again. Nothing here reads a clock, waits or does I/O.
+//!
+//! A step runs in three moves, which the driver does under the group's lock:
+//! 1. a request or an expired timer gives a [`Step`];
+//! 2. the step's records are appended to the log;
+//! 3. [`Group::settle`] replays them (or learns that the append failed) and releases what depended on them.
+
+pub mod classic;
+pub mod offsets;
+pub(crate) mod timers;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use quipu_protocol::error_code::ErrorCode;
+
+use self::classic::{Classic, State};
+use self::offsets::{CommitRequest, Committed, Offsets, RetentionFrom};
+use super::settings::GroupSettings;
+use super::{Millis, Now};
+
+/// A member's id, as the coordinator made it.
+pub type MemberId = Arc<str>;
+
+/// Names a parked request; its reply carries the same token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token(pub u64);
+
+/// A change to what is kept of a group. The on-log form is in [`super::records`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    /// An offset committed, or removed.
+    Offset {
+        /// Topic name.
+        topic: Arc<str>,
+        /// Partition.
+        partition: i32,
+        /// The commit; `None` removes it.
+        value: Option<Committed>,
+    },
+    /// The group's settled generation; `None` removes the group.
+    Generation(Option<Arc<Generation>>),
+}
+
+/// A settled generation: what the group agreed on, with everybody's assignment (Kafka's GroupMetadataValue).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Generation {
+    /// Kind of protocol, `consumer` for consumers; empty when the group never had members.
+    pub protocol_type: Arc<str>,
+    /// Number of the generation.
+    pub id: i32,
+    /// The protocol (assignor) agreed on; `None` without members.
+    pub protocol: Option<Arc<str>>,
+    /// The member that assigns; `None` without members.
+    pub leader: Option<MemberId>,
+    /// Wall clock of the last change of state, −1 when unknown (before Kafka 2.1).
+    pub state_since_ms: Millis,
+    /// Members in order of their ids.
+    pub members: Vec<GenerationMember>,
+}
+
+/// A member as the settled generation keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GenerationMember {
+    /// Id.
+    pub id: MemberId,
+    /// Instance id of a static member.
+    pub instance_id: Option<Arc<str>>,
+    /// Client id.
+    pub client_id: Arc<str>,
+    /// Where the client connects from.
+    pub client_host: Arc<str>,
+    /// Longest time that it may take to rejoin.
+    pub rebalance_timeout_ms: i32,
+    /// Longest silence.
+    pub session_timeout_ms: i32,
+    /// Its metadata for the protocol agreed on.
+    pub subscription: Bytes,
+    /// What the leader gave it.
+    pub assignment: Bytes,
+}
+
+/// The answer to a parked request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// Answers a JoinGroup.
+    Join(JoinReply),
+    /// Answers a SyncGroup.
+    Sync(SyncReply),
+}
+
+/// The answer to a JoinGroup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JoinReply {
+    /// Error, or NONE.
+    pub error: ErrorCode,
+    /// Generation, −1 with an error.
+    pub generation: i32,
+    /// Protocol type agreed on.
+    pub protocol_type: Option<Arc<str>>,
+    /// Protocol agreed on.
+    pub protocol: Option<Arc<str>>,
+    /// Leader's id, empty with an error.
+    pub leader: MemberId,
+    /// The leader need not assign again (JoinGroup 9, KIP-814).
+    pub skip_assignment: bool,
+    /// The member's own id.
+    pub member_id: MemberId,
+    /// Everybody, for the leader only.
+    pub members: Vec<JoinedMember>,
+}
+
+/// A member as the leader sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JoinedMember {
+    /// Id.
+    pub id: MemberId,
+    /// Instance id of a static member.
+    pub instance_id: Option<Arc<str>>,
+    /// Its metadata for the protocol agreed on.
+    pub metadata: Bytes,
+}
+
+/// The answer to a SyncGroup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyncReply {
+    /// Error, or NONE.
+    pub error: ErrorCode,
+    /// Protocol type agreed on.
+    pub protocol_type: Option<Arc<str>>,
+    /// Protocol agreed on.
+    pub protocol: Option<Arc<str>>,
+    /// The member's assignment, opaque to the coordinator.
+    pub assignment: Bytes,
+}
+
+impl JoinReply {
+    pub(crate) fn refuse(error: ErrorCode, member_id: MemberId) -> Self {
+        Self {
+            error,
+            generation: -1,
+            protocol_type: None,
+            protocol: None,
+            leader: "".into(),
+            skip_assignment: false,
+            member_id,
+            members: Vec::new(),
+        }
+    }
+}
+
+impl SyncReply {
+    pub(crate) fn refuse(error: ErrorCode) -> Self {
+        Self { error, protocol_type: None, protocol: None, assignment: Bytes::new() }
+    }
+}
+
+/// What one call to the machine asks of its driver.
+#[derive(Debug, Default)]
+#[must_use = "a step's records must be appended and settled, its replies sent"]
+pub struct Step {
+    /// To be appended together.
+    pub records: Vec<Record>,
+    /// To be sent once the records, if any, are durable.
+    pub replies: Vec<(Token, Reply)>,
+    /// What remains to be done when the outcome of the append is known.
+    pub(crate) after: After,
+}
+
+/// What waits for the outcome of an append.
+#[derive(Debug, Default)]
+pub(crate) enum After {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The leader's assignment: becomes everybody's when kept.
+    Assigned {
+        /// The generation that it is for.
+        generation: i32,
+    },
+    /// A static member's new id: goes back to the old one when not kept.
+    Replaced(Box<classic::Replaced>),
+}
+
+impl Step {
+    pub(crate) fn join(&mut self, token: Token, reply: JoinReply) {
+        self.replies.push((token, Reply::Join(reply)));
+    }
+
+    pub(crate) fn sync(&mut self, token: Token, reply: SyncReply) {
+        self.replies.push((token, Reply::Sync(reply)));
+    }
+}
+
+/// One group.
+#[derive(Debug)]
+pub struct Group {
+    id: Arc<str>,
+    settled: Option<Arc<Generation>>,
+    offsets: Offsets,
+    pub(crate) classic: Classic,
+}
+
+impl Group {
+    /// A group of which nothing is known yet.
+    pub fn new(id: Arc<str>) -> Self {
+        Self { id, settled: None, offsets: Offsets::default(), classic: Classic::default() }
+    }
+
+    /// The group's name.
+    pub fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+
+    /// Applies a record, at start or after its append. The only way in which kept state changes.
+    pub fn replay(&mut self, record: &Record) {
+        match record {
+            Record::Offset { topic, partition, value } => {
+                self.offsets.replay(topic, *partition, value.as_ref());
+            }
+            Record::Generation(generation) => self.settled = generation.clone(),
+        }
+    }
+
+    /// Makes the settled generation the live one, once all records of the log have been replayed. Every member
+    /// gets a fresh session, so that members which outlived our restart go on without a rebalance.
+    pub fn restore(&mut self, now: Now) {
+        self.classic = match &self.settled {
+            Some(settled) => Classic::restore(settled, now),
+            None => Classic::default(),
+        };
+    }
+
+    /// Closes a step with the outcome of its append. The answer is a further step, whose records, if any, have to
+    /// be appended and settled in turn.
+    pub fn settle(&mut self, now: Now, step: Step, appended: Result<(), ErrorCode>) -> Step {
+        let Step { records, replies, after } = step;
+        let mut next = Step { replies, ..Step::default() };
+        if appended.is_ok() {
+            for record in &records {
+                self.replay(record);
+            }
+            if let Some(Record::Generation(None)) = records.last() {
+                self.classic = Classic::default();
+            }
+        }
+        match after {
+            After::Nothing => {}
+            After::Assigned { generation } => match (appended, &self.settled) {
+                (Ok(()), Some(settled)) => self.classic.adopt(now, generation, settled, &mut next),
+                (Ok(()), None) => unreachable!("an assignment has just been replayed"),
+                (Err(error), _) => self.classic.assignment_lost(now, generation, error, &mut next),
+            },
+            After::Replaced(replaced) => self.classic.replaced(now, *replaced, appended, &mut next),
+        }
+        next
+    }
+
+    /// When the earliest timer fires, by the monotonic clock.
+    pub fn next_deadline(&self) -> Option<Millis> {
+        self.classic.timers.next()
+    }
+
+    /// Whether the group can be dropped from memory: nothing of it is kept and nobody is in it.
+    pub fn is_forgettable(&self) -> bool {
+        self.settled.is_none() && self.offsets.is_empty() && self.classic.is_vacant()
+    }
+
+    /// Whether the group has no members.
+    pub fn is_empty(&self) -> bool {
+        self.classic.state() == State::Empty
+    }
+
+    /// Fires every timer that is due.
+    pub fn expire(&mut self, now: Now, settings: &GroupSettings) -> Step {
+        let mut step = Step::default();
+        self.classic.expire(now, settings, &mut step);
+        step
+    }
+
+    /// Tombstones for expired offsets, and for the group itself once it is empty and holds none.
+    pub fn expire_offsets(&self, wall: Millis, settings: &GroupSettings) -> Step {
+        let from = self.classic.retention_from();
+        let mut records = self
+            .offsets
+            .expired(wall, settings.offsets_retention_ms, from, |topic| self.classic.is_subscribed(topic));
+        let kept: usize = self.offsets.topics().map(|(_, partitions)| partitions.len()).sum();
+        if records.len() == kept && self.settled.is_some() && self.classic.is_vacant() {
+            records.push(Record::Generation(None));
+        }
+        Step { records, ..Step::default() }
+    }
+
+    /// Takes a commit of offsets.
+    ///
+    /// Errors for the whole request (Kafka's ClassicGroup.validateOffsetCommit): `UNKNOWN_MEMBER_ID`,
+    /// `FENCED_INSTANCE_ID`, `ILLEGAL_GENERATION`, `REBALANCE_IN_PROGRESS`.
+    pub fn commit(
+        &mut self,
+        now: Now,
+        member: &Committer,
+        requests: Vec<CommitRequest>,
+        retention_ms: Option<Millis>,
+        settings: &GroupSettings,
+    ) -> Result<(Vec<ErrorCode>, Step), ErrorCode> {
+        self.classic.admit_commit(now, member)?;
+        let (codes, records) =
+            Offsets::commit(requests, settings.offset_metadata_bytes_max, retention_ms, now.wall);
+        Ok((codes, Step { records, ..Step::default() }))
+    }
+
+    /// The committed offset of one partition.
+    pub fn committed(&self, topic: &str, partition: i32) -> Option<&Committed> {
+        self.offsets.get(topic, partition)
+    }
+
+    /// All committed offsets.
+    pub fn all_committed(&self) -> impl Iterator<Item = (&Arc<str>, i32, &Committed)> {
+        self.offsets.topics().flat_map(|(topic, partitions)| {
+            partitions.iter().map(move |(&p, committed)| (topic, p, committed))
+        })
+    }
+
+    /// Removes offsets of the given partitions; one error code each, in order. A topic that a member subscribes to
+    /// gives `GROUP_SUBSCRIBED_TO_TOPIC`; a group with members that are not consumers refuses everything.
+    pub fn delete_offsets(
+        &self,
+        partitions: &[(Arc<str>, i32)],
+    ) -> Result<(Vec<ErrorCode>, Step), ErrorCode> {
+        self.classic.admit_offset_delete()?;
+        let mut step = Step::default();
+        let codes = partitions
+            .iter()
+            .map(|(topic, partition)| {
+                if self.classic.is_subscribed(topic) {
+                    return ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC;
+                }
+                if self.offsets.get(topic, *partition).is_some() {
+                    step.records.push(Record::Offset {
+                        topic: topic.clone(),
+                        partition: *partition,
+                        value: None,
+                    });
+                }
+                ErrorCode::NONE
+            })
+            .collect();
+        Ok((codes, step))
+    }
+
+    /// Removes the group with its offsets; `NON_EMPTY_GROUP` while it has members.
+    pub fn delete(&self) -> Result<Step, ErrorCode> {
+        if self.classic.state() != State::Empty {
+            return Err(ErrorCode::NON_EMPTY_GROUP);
+        }
+        let mut records = self.offsets.remove_all();
+        records.push(Record::Generation(None));
+        Ok(Step { records, ..Step::default() })
+    }
+
+    /// Removes the offsets of a topic that is no more.
+    pub fn remove_topic(&self, topic: &str) -> Step {
+        Step { records: self.offsets.remove_topic(topic), ..Step::default() }
+    }
+
+    /// Removes the offsets of partitions for which `exists` does not hold.
+    pub fn remove_missing(&self, exists: impl Fn(&str, i32) -> bool) -> Step {
+        let records = self
+            .all_committed()
+            .filter(|(topic, partition, _)| !exists(topic, *partition))
+            .map(|(topic, partition, _)| Record::Offset { topic: topic.clone(), partition, value: None })
+            .collect();
+        Step { records, ..Step::default() }
+    }
+
+    /// What is kept, for tests that compare machines.
+    #[cfg(test)]
+    pub(crate) fn kept(&self) -> (Option<Generation>, Offsets) {
+        (self.settled.as_deref().cloned(), self.offsets.clone())
+    }
+}
+
+/// Who commits offsets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committer {
+    /// Member id, empty outside of group management.
+    pub member_id: MemberId,
+    /// Instance id of a static member.
+    pub instance_id: Option<Arc<str>>,
+    /// Generation, −1 outside of group management.
+    pub generation: i32,
+}
+
+impl RetentionFrom {
+    pub(crate) fn emptied(since_ms: Millis) -> Self {
+        if since_ms >= 0 { Self::Emptied(since_ms) } else { Self::Commit }
+    }
+}

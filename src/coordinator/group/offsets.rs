@@ -1,0 +1,242 @@
+//! The offsets that a group has committed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use quipu_protocol::error_code::ErrorCode;
+
+use super::Record;
+use crate::coordinator::Millis;
+
+/// One committed offset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// The next offset that the group will read.
+    pub offset: i64,
+    /// Leader epoch of the last record read; −1 when the client gave none.
+    pub leader_epoch: i32,
+    /// What the client attached.
+    pub metadata: Arc<str>,
+    /// Wall clock of the commit.
+    pub commit_ms: Millis,
+    /// When it may go, if the client asked for its own retention (OffsetCommit 2–4); −1 otherwise.
+    pub expire_ms: Millis,
+}
+
+/// A commit of one partition, as it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitRequest {
+    /// Topic name.
+    pub topic: Arc<str>,
+    /// Partition.
+    pub partition: i32,
+    /// The next offset to read.
+    pub offset: i64,
+    /// Leader epoch, −1 for none.
+    pub leader_epoch: i32,
+    /// Attached text.
+    pub metadata: Arc<str>,
+}
+
+/// From when the retention of a group's offsets counts (Kafka's offset expiration conditions, KIP-211).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RetentionFrom {
+    /// From the commit of each offset.
+    Commit,
+    /// From the moment at which the group became empty.
+    Emptied(Millis),
+    /// Nothing expires now.
+    Never,
+}
+
+/// Committed offsets by topic and partition. Changed only by [`Offsets::replay`].
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Offsets {
+    by_topic: BTreeMap<Arc<str>, BTreeMap<i32, Committed>>,
+}
+
+impl Offsets {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_topic.is_empty()
+    }
+
+    pub(crate) fn get(&self, topic: &str, partition: i32) -> Option<&Committed> {
+        self.by_topic.get(topic)?.get(&partition)
+    }
+
+    pub(crate) fn topics(&self) -> impl Iterator<Item = (&Arc<str>, &BTreeMap<i32, Committed>)> {
+        self.by_topic.iter()
+    }
+
+    /// Turns accepted commits into records; the answer has one error code per request, in order.
+    pub(crate) fn commit(
+        requests: Vec<CommitRequest>,
+        metadata_bytes_max: usize,
+        retention_ms: Option<Millis>,
+        wall: Millis,
+    ) -> (Vec<ErrorCode>, Vec<Record>) {
+        let mut codes = Vec::with_capacity(requests.len());
+        let mut records = Vec::with_capacity(requests.len());
+        for request in requests {
+            if request.metadata.len() > metadata_bytes_max {
+                codes.push(ErrorCode::OFFSET_METADATA_TOO_LARGE);
+                continue;
+            }
+            codes.push(ErrorCode::NONE);
+            let value = Committed {
+                offset: request.offset,
+                leader_epoch: request.leader_epoch,
+                metadata: request.metadata,
+                commit_ms: wall,
+                expire_ms: retention_ms.map_or(-1, |retention| wall.saturating_add(retention)),
+            };
+            records.push(Record::Offset {
+                topic: request.topic,
+                partition: request.partition,
+                value: Some(value),
+            });
+        }
+        (codes, records)
+    }
+
+    /// Tombstones for the offsets of one topic.
+    pub(crate) fn remove_topic(&self, topic: &str) -> Vec<Record> {
+        self.by_topic
+            .get_key_value(topic)
+            .into_iter()
+            .flat_map(|(topic, partitions)| partitions.keys().map(|&partition| tombstone(topic, partition)))
+            .collect()
+    }
+
+    /// Tombstones for everything.
+    pub(crate) fn remove_all(&self) -> Vec<Record> {
+        self.by_topic
+            .iter()
+            .flat_map(|(topic, partitions)| partitions.keys().map(|&partition| tombstone(topic, partition)))
+            .collect()
+    }
+
+    /// Tombstones for what has outlived its retention. Topics for which `subscribed` holds are kept.
+    pub(crate) fn expired(
+        &self,
+        wall: Millis,
+        retention_ms: Millis,
+        from: RetentionFrom,
+        subscribed: impl Fn(&str) -> bool,
+    ) -> Vec<Record> {
+        let mut records = Vec::new();
+        for (topic, partitions) in &self.by_topic {
+            if subscribed(topic) {
+                continue;
+            }
+            for (&partition, committed) in partitions {
+                let since = match from {
+                    RetentionFrom::Never => return Vec::new(),
+                    RetentionFrom::Commit => committed.commit_ms,
+                    RetentionFrom::Emptied(at) => at,
+                };
+                let over = if committed.expire_ms >= 0 {
+                    wall >= committed.expire_ms
+                } else {
+                    wall.saturating_sub(since) >= retention_ms
+                };
+                if over {
+                    records.push(tombstone(topic, partition));
+                }
+            }
+        }
+        records
+    }
+
+    pub(crate) fn replay(&mut self, topic: &Arc<str>, partition: i32, value: Option<&Committed>) {
+        match value {
+            Some(value) => {
+                if let Some(partitions) = self.by_topic.get_mut(topic.as_ref()) {
+                    partitions.insert(partition, value.clone());
+                } else {
+                    self.by_topic.insert(topic.clone(), BTreeMap::from([(partition, value.clone())]));
+                }
+            }
+            None => {
+                if let Some(partitions) = self.by_topic.get_mut(topic.as_ref()) {
+                    partitions.remove(&partition);
+                    if partitions.is_empty() {
+                        self.by_topic.remove(topic.as_ref());
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn tombstone(topic: &Arc<str>, partition: i32) -> Record {
+    Record::Offset { topic: topic.clone(), partition, value: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(topic: &str, partition: i32, offset: i64, metadata: &str) -> CommitRequest {
+        CommitRequest { topic: topic.into(), partition, offset, leader_epoch: 3, metadata: metadata.into() }
+    }
+
+    fn replay(offsets: &mut Offsets, records: &[Record]) {
+        for record in records {
+            let Record::Offset { topic, partition, value } = record else { panic!("{record:?}") };
+            offsets.replay(topic, *partition, value.as_ref());
+        }
+    }
+
+    fn with(requests: Vec<CommitRequest>, retention: Option<Millis>, wall: Millis) -> Offsets {
+        let mut offsets = Offsets::default();
+        let (_, records) = Offsets::commit(requests, 4096, retention, wall);
+        replay(&mut offsets, &records);
+        offsets
+    }
+
+    #[test]
+    fn the_last_commit_wins_and_keeps_its_leader_epoch() {
+        let offsets = with(vec![request("t", 0, 5, "a"), request("t", 0, 3, "b")], None, 10);
+        let committed = offsets.get("t", 0).unwrap();
+        assert_eq!((committed.offset, committed.leader_epoch, &*committed.metadata), (3, 3, "b"));
+        assert_eq!(offsets.get("t", 1), None);
+    }
+
+    #[test]
+    fn metadata_over_the_limit_is_refused_for_its_partition_only() {
+        let (codes, records) =
+            Offsets::commit(vec![request("t", 0, 1, "12345"), request("t", 1, 1, "1234")], 4, None, 0);
+        assert_eq!(codes, [ErrorCode::OFFSET_METADATA_TOO_LARGE, ErrorCode::NONE]);
+        assert_eq!(records.len(), 1);
+    }
+
+    #[test]
+    fn offsets_expire_from_the_commit_or_from_the_moment_the_group_emptied() {
+        let offsets = with(vec![request("t", 0, 5, ""), request("u", 0, 5, "")], None, 100);
+        let expired = |wall, from| offsets.expired(wall, 50, from, |_| false).len();
+        assert_eq!(expired(149, RetentionFrom::Commit), 0);
+        assert_eq!(expired(150, RetentionFrom::Commit), 2);
+        assert_eq!(expired(150, RetentionFrom::Emptied(101)), 0);
+        assert_eq!(expired(151, RetentionFrom::Emptied(101)), 2);
+        assert_eq!(expired(i64::MAX, RetentionFrom::Never), 0);
+        assert_eq!(offsets.expired(150, 50, RetentionFrom::Commit, |topic| topic == "t").len(), 1);
+    }
+
+    #[test]
+    fn a_retention_asked_for_by_the_client_counts_instead() {
+        let offsets = with(vec![request("t", 0, 5, "")], Some(10), 100);
+        assert_eq!(offsets.expired(109, 0, RetentionFrom::Commit, |_| false).len(), 0);
+        assert_eq!(offsets.expired(110, i64::MAX, RetentionFrom::Commit, |_| false).len(), 1);
+    }
+
+    #[test]
+    fn tombstones_leave_nothing_behind() {
+        let mut offsets = with(vec![request("t", 0, 5, ""), request("t", 1, 5, "")], None, 0);
+        let records = offsets.remove_topic("t");
+        assert_eq!(records, offsets.remove_all());
+        replay(&mut offsets, &records);
+        assert!(offsets.is_empty());
+        assert!(offsets.remove_topic("t").is_empty());
+    }
+}
