@@ -12,7 +12,7 @@
 //! A topic or group may say its own over all of these. A key that no table knows is kept and reported with a warning
 //! that names the nearest known key, as far as that is harmless: if it looks like a security key, the start stops.
 
-pub mod describe;
+mod describe;
 pub mod environment;
 mod error;
 pub mod keys;
@@ -25,6 +25,10 @@ mod settings;
 mod topic_config;
 pub mod value;
 
+pub use describe::{
+    Entry, Synonym, describe_all_brokers, describe_broker, describe_client_metrics, describe_group,
+    describe_topic,
+};
 pub use error::{ConfigError, ConfigErrors, InvalidValue, Warning};
 pub use layers::{BrokerOverrides, Given, Layers, Source};
 pub use listener::{Listener, SecurityProtocol};

@@ -4,10 +4,15 @@ use crate::config::keys::{ConfigKey, key};
 use crate::config::value::Allowed::{Any, AtLeast, OneOf};
 use crate::config::value::ValueType::{Long, String};
 
-/// The rows.
+/// The rows: a line for the key, a line for its documentation.
+#[rustfmt::skip]
 pub(super) const KEYS: &[ConfigKey] = &[
-    key("cluster.id", String, None, Any).acts().doc("Identity of the cluster that clients see, 22 characters of base64url as Kafka makes them. Drawn at the first start and kept in the data directory when not given."),
-    key("quipu.durability", String, Some("sync"), OneOf(&["sync", "interval", "os"])).cluster_wide().acts().doc("When an acks=all answer may leave: after the data was synced to the disk (sync), at once with a sync every quipu.durability.interval.ms (interval), or at once with syncing left to the operating system (os). A topic can set its own."),
-    key("quipu.durability.interval.ms", Long, Some("1000"), AtLeast(1)).cluster_wide().acts().doc("Time between syncs of a log whose durability is interval, in milliseconds. A topic's flush.ms goes before it."),
-    key("quipu.replication.factor", String, Some("reject"), OneOf(&["reject", "clamp"])).cluster_wide().acts().doc("What CreateTopics does when asked for more replicas than the one broker there is: refuse as Kafka does (reject), or create the topic with one replica (clamp)."),
+    key("cluster.id", String, None, Any).acts()
+        .doc("Identity of the cluster that clients see, 22 characters of base64url as Kafka makes them. Drawn at the first start and kept in the data directory when not given."),
+    key("quipu.durability", String, Some("sync"), OneOf(&["sync", "interval", "os"])).cluster_wide().acts()
+        .doc("When an acks=all answer may leave: after the data was synced to the disk (sync), at once with a sync every quipu.durability.interval.ms (interval), or at once with syncing left to the operating system (os). A topic can set its own."),
+    key("quipu.durability.interval.ms", Long, Some("1000"), AtLeast(1)).cluster_wide().acts()
+        .doc("Time between syncs of a log whose durability is interval, in milliseconds. A topic's flush.ms goes before it."),
+    key("quipu.replication.factor", String, Some("reject"), OneOf(&["reject", "clamp"])).cluster_wide().acts()
+        .doc("What CreateTopics does when asked for more replicas than the one broker there is: refuse as Kafka does (reject), or create the topic with one replica (clamp)."),
 ];
