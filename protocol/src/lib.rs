@@ -2,13 +2,13 @@
 //!
 //! * [`message`]: one file per API, the request and the response as declared structs.
 //! * [`header`]: request and response headers, and whole frames with their length prefix.
-//! * [`primitives`]: the bounded [`Reader`](primitives::Reader), the
-//!   [`Writer`](primitives::Writer) and the types that they know.
+//! * [`primitives`]: the bounded [`Reader`], the
+//!   [`Writer`] and the types that they know.
 //! * [`record`]: record batches of format 2.
 //! * [`schema`]: what the declarations say, as data.
 //!
 //! Decoding borrows from the frame and is bounded: it reads nothing outside the frame, allocates no more
-//! than a fixed multiple of it, and answers every malformed input with a [`primitives::DecodeError`].
+//! than a fixed multiple of it, and answers every malformed input with a [`DecodeError`].
 //! Encoding never copies record bytes that are shared (see [`primitives::Records`]).
 //!
 //! This crate knows no sockets, no files and no clock.

@@ -21,7 +21,7 @@ fn contains(versions: Versions) -> Option<TokenStream> {
         (false, None) => None,
         (true, None) => Some(quote!(version >= #first)),
         (false, Some(last)) => Some(quote!(version <= #last)),
-        (true, Some(last)) => Some(quote!((version >= #first && version <= #last))),
+        (true, Some(last)) => Some(quote!((#first..=#last).contains(&version))),
     }
 }
 
