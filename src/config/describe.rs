@@ -164,7 +164,7 @@ fn broker_entry(name: &str, layers: &Layers, settings: Option<&Settings>) -> Ent
 }
 
 /// The row of a broker key, also of one for a single listener.
-fn row_of(name: &str) -> Option<&'static ConfigKey> {
+pub(super) fn row_of(name: &str) -> Option<&'static ConfigKey> {
     BROKER.get(name).or_else(|| {
         let (_, base) = listener_key(name)?;
         BROKER.get(base).or_else(|| BROKER.get(super::mechanism_key(base)?))

@@ -12,6 +12,7 @@
 //! A topic or group may say its own over all of these. A key that no table knows is kept and reported with a warning
 //! that names the nearest known key, as far as that is harmless: if it looks like a security key, the start stops.
 
+mod alter;
 mod describe;
 pub mod environment;
 mod error;
@@ -25,6 +26,9 @@ mod settings;
 mod topic_config;
 pub mod value;
 
+pub use alter::{
+    AlterError, Alteration, Changes, Operation, Overrides, Target, plan_changes, plan_replacement,
+};
 pub use describe::{
     Entry, Synonym, describe_all_brokers, describe_broker, describe_client_metrics, describe_group,
     describe_topic,
