@@ -1,5 +1,6 @@
 //! The codec against itself, against Kafka's own classes and against another implementation.
 
+mod bounds;
 mod codec;
 mod java;
 mod other;

@@ -210,3 +210,51 @@ fn write_varint(mut value: u64, out: &mut Vec<u8>) {
     }
     out.push(value as u8);
 }
+
+/// The smallest value of `schema`, but for the arrays at `depth`, which have `count` elements; arrays
+/// above them have one.
+pub(crate) fn wide_struct(schema: &StructSchema, version: i16, depth: usize, count: usize) -> Value {
+    let field = |field: &FieldSchema| {
+        let nullable = field.nullable.is_some_and(|versions| versions.contains(version));
+        if !field.versions.contains(version) {
+            return default(field);
+        }
+        match wide_value(&field.ty, version, depth, count) {
+            Value::Array(elements) if elements.is_empty() && nullable => Value::Null,
+            Value::Bytes(_) if nullable => Value::Null,
+            value => value,
+        }
+    };
+    Value::Struct(schema.fields.iter().map(field).collect())
+}
+
+fn wide_value(ty: &FieldType, version: i16, depth: usize, count: usize) -> Value {
+    match ty {
+        FieldType::Struct(schema) => wide_struct(schema, version, depth, count),
+        FieldType::Array(element) => match depth.checked_sub(1) {
+            None => Value::Array(vec![smallest(element, version); count]),
+            Some(depth) => Value::Array(vec![wide_value(element, version, depth, count)]),
+        },
+        _ => smallest(ty, version),
+    }
+}
+
+fn smallest(ty: &FieldType, version: i16) -> Value {
+    match ty {
+        FieldType::Struct(schema) => {
+            let field = |field: &FieldSchema| {
+                let nullable = field.nullable.is_some_and(|versions| versions.contains(version));
+                if !field.versions.contains(version) || field.tag.is_some() {
+                    default(field)
+                } else if nullable {
+                    Value::Null
+                } else {
+                    smallest(&field.ty, version)
+                }
+            };
+            Value::Struct(schema.fields.iter().map(field).collect())
+        }
+        FieldType::Records => Value::Bytes(Vec::new()),
+        ty => zero(ty),
+    }
+}
