@@ -11,6 +11,8 @@
 
 pub mod classic;
 pub mod offsets;
+#[cfg(test)]
+pub(crate) mod sim;
 pub(crate) mod timers;
 
 use std::sync::Arc;
