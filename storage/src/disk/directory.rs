@@ -1,0 +1,174 @@
+//! The real file system.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IoSlice, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::{FallocateFlags, FlockOperation};
+use rustix::io::Errno;
+
+use super::{DirLock, Disk, DiskFile, Entry, LockError, Map, OpenMode};
+
+/// Name of the file that is locked to claim a data directory.
+const LOCK_FILE: &str = ".lock";
+
+/// Files in the real file system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DirectoryDisk;
+
+impl DirectoryDisk {
+    /// The real file system.
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+impl Disk for DirectoryDisk {
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        fs::create_dir_all(dir)
+    }
+
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(mode != OpenMode::Existing)
+            .truncate(mode == OpenMode::Truncate)
+            .open(path)?;
+        Ok(Arc::new(SystemFile::new(file, true)))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
+        fs::remove_dir_all(dir)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        // The parent of a relative name of one part is the empty path.
+        let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+        File::open(dir)?.sync_all()
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            let metadata = entry.metadata()?;
+            entries.push(Entry { name, size_bytes: metadata.len(), is_dir: metadata.is_dir() });
+        }
+        Ok(entries)
+    }
+
+    fn lock(&self, dir: &Path) -> Result<DirLock, LockError> {
+        let path = dir.join(LOCK_FILE);
+        let failed = |source| LockError::Io { path: path.clone(), source };
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(failed)?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => {
+                let mut pid = String::new();
+                let _ = file.take(32).read_to_string(&mut pid);
+                return Err(LockError::Held { dir: dir.to_owned(), pid: pid.trim().parse().ok() });
+            }
+            Err(errno) => return Err(failed(errno.into())),
+        }
+        // Only for the message of the next one who tries; the claim is the lock, not the text.
+        let _ = file.set_len(0);
+        let _ = writeln!(file, "{}", std::process::id());
+        Ok(DirLock::new(file))
+    }
+}
+
+/// A file of the system, be it in a directory or in memory.
+#[derive(Debug)]
+pub(super) struct SystemFile {
+    file: Arc<File>,
+    /// Whether blocks are taken ahead. In memory a page is taken when it is written, and a sync means nothing.
+    on_disk: bool,
+}
+
+impl SystemFile {
+    pub(super) fn new(file: File, on_disk: bool) -> Self {
+        Self { file: Arc::new(file), on_disk }
+    }
+}
+
+impl DiskFile for SystemFile {
+    fn size_bytes(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while done < buf.len() {
+            match self.file.read_at(&mut buf[done..], position + done as u64) {
+                Ok(0) => break,
+                Ok(n) => done += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_at(&self, mut parts: &mut [IoSlice<'_>], mut position: u64) -> io::Result<()> {
+        IoSlice::advance_slices(&mut parts, 0);
+        while !parts.is_empty() {
+            match rustix::io::pwritev(&*self.file, parts, position) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => {
+                    IoSlice::advance_slices(&mut parts, n);
+                    position += n as u64;
+                }
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn reserve(&self, from: u64, to: u64) -> io::Result<()> {
+        if !self.on_disk {
+            return self.extend(to);
+        }
+        match rustix::fs::fallocate(&*self.file, FallocateFlags::empty(), from, to.saturating_sub(from)) {
+            // Some file systems cannot reserve; a full disk then shows itself at the write, which fences the log.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.extend(to),
+            other => Ok(other?),
+        }
+    }
+
+    fn set_len(&self, size_bytes: u64) -> io::Result<()> {
+        self.file.set_len(size_bytes)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        if self.on_disk { self.file.sync_data() } else { Ok(()) }
+    }
+
+    fn map(&self, size_bytes: u64) -> io::Result<Map> {
+        Map::new(Arc::clone(&self.file), size_bytes)
+    }
+}
+
+impl SystemFile {
+    fn extend(&self, to: u64) -> io::Result<()> {
+        if self.size_bytes()? < to { self.file.set_len(to) } else { Ok(()) }
+    }
+}

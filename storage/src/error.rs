@@ -1,0 +1,309 @@
+//! One small error per operation, with only the cases it can give. The broker turns them into Kafka's codes.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use quipu_protocol::record::RecordError;
+
+use crate::types::{Offset, ProducerEpoch, ProducerId};
+
+/// Why a log cannot be opened.
+#[derive(Debug)]
+pub enum OpenError {
+    /// Reading, creating or cleaning up failed.
+    Io {
+        /// What it was done to.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Bytes that were safe on disk are gone or broken. Nothing was changed.
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where in the file.
+        position: u64,
+        /// What should be there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io { path, source } => write!(f, "{}: {source}", path.display()),
+            Self::Damaged { path, position, expected, found } => write!(
+                f,
+                "{} is damaged at position {position}: expected {expected}, found {found}",
+                path.display()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { source, .. } => Some(source),
+            Self::Damaged { .. } => None,
+        }
+    }
+}
+
+/// Why bytes are not accepted as a batch, before any lock is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatchError {
+    /// The bytes are not what the producer sent (`CORRUPT_MESSAGE`).
+    CorruptMessage(CorruptMessage),
+    /// Another message format than v2 (`UNSUPPORTED_FOR_MESSAGE_FORMAT`).
+    UnsupportedMagic(i8),
+    /// The batch is intact, but says something that cannot be (`INVALID_RECORD`).
+    InvalidRecord(InvalidRecord),
+}
+
+/// How a batch was found to be corrupt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CorruptMessage {
+    /// Header or length cannot be read.
+    Unreadable(RecordError),
+    /// The length field and the bytes do not agree.
+    Length {
+        /// Size according to the batch.
+        declared: usize,
+        /// Bytes that are there.
+        found: usize,
+    },
+    /// The CRC-32C differs.
+    Crc {
+        /// What the batch carries.
+        declared: u32,
+        /// What its bytes give.
+        computed: u32,
+    },
+}
+
+/// What an intact batch got wrong. Rule P1 of the produce path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvalidRecord {
+    /// There are no records.
+    Empty,
+    /// Record count and offset range differ.
+    CountOffsetMismatch {
+        /// The record count field.
+        count: i32,
+        /// The last offset delta field.
+        last_offset_delta: i32,
+    },
+    /// More than one batch for one partition in one request.
+    SeveralBatches,
+    /// A producer id comes without a sequence number or epoch.
+    NoSequence,
+    /// A producer sent a base offset other than 0.
+    BaseOffset(Offset),
+    /// A producer sent a control batch.
+    ControlBatch,
+    /// A producer set the time type that is the broker's to set (`INVALID_TIMESTAMP`).
+    LogAppendTime,
+    /// Codec bits 5 to 7.
+    UnknownCodec(u8),
+    /// The records themselves cannot be walked.
+    Record(RecordError),
+    /// The records cannot be decompressed, or expand too far.
+    Compression,
+}
+
+impl fmt::Display for BatchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CorruptMessage(CorruptMessage::Unreadable(error)) => write!(f, "unreadable batch: {error}"),
+            Self::CorruptMessage(CorruptMessage::Length { declared, found }) => {
+                write!(f, "batch declares {declared} bytes, {found} were sent")
+            }
+            Self::CorruptMessage(CorruptMessage::Crc { declared, computed }) => {
+                write!(f, "batch carries CRC {declared:08x}, its bytes give {computed:08x}")
+            }
+            Self::UnsupportedMagic(magic) => write!(f, "message format {magic} is not supported, only 2"),
+            Self::InvalidRecord(reason) => reason.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for BatchError {}
+
+impl fmt::Display for InvalidRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("batch without records"),
+            Self::CountOffsetMismatch { count, last_offset_delta } => {
+                write!(f, "batch of {count} records has last offset delta {last_offset_delta}")
+            }
+            Self::SeveralBatches => f.write_str("more than one batch for one partition in one request"),
+            Self::NoSequence => f.write_str("batch with a producer id but without epoch or sequence number"),
+            Self::BaseOffset(offset) => write!(f, "base offset of a produced batch must be 0, is {offset}"),
+            Self::ControlBatch => f.write_str("producers may not write control batches"),
+            Self::LogAppendTime => f.write_str("producers may not set the timestamp type to LogAppendTime"),
+            Self::UnknownCodec(codec) => write!(f, "compression codec {codec} is not known"),
+            Self::Record(error) => write!(f, "unreadable record: {error}"),
+            Self::Compression => f.write_str("records do not decompress within bounds"),
+        }
+    }
+}
+
+/// Why a batch was not appended. In every case nothing of it is visible and it may be sent again.
+#[derive(Debug)]
+pub enum AppendError {
+    /// The sequence number is not the next one (`OUT_OF_ORDER_SEQUENCE_NUMBER`).
+    OutOfOrderSequence {
+        /// The producer.
+        producer_id: ProducerId,
+        /// The sequence that would have been accepted.
+        expected: i32,
+        /// The sequence that came.
+        found: i32,
+    },
+    /// A newer incarnation of the producer has written here (`INVALID_PRODUCER_EPOCH`).
+    InvalidProducerEpoch {
+        /// The producer.
+        producer_id: ProducerId,
+        /// The newest epoch seen.
+        current: ProducerEpoch,
+        /// The epoch that came.
+        found: ProducerEpoch,
+    },
+    /// The batch says something that a producer may not say (`INVALID_RECORD`).
+    InvalidRecord(InvalidRecord),
+    /// A transactional batch of a producer that has no open transaction here (`INVALID_TXN_STATE`).
+    NoTransaction {
+        /// The producer.
+        producer_id: ProducerId,
+    },
+    /// The batch does not fit into a segment (`RECORD_LIST_TOO_LARGE`).
+    TooLarge {
+        /// Size of the batch.
+        size_bytes: u64,
+        /// The segment size.
+        limit_bytes: u64,
+    },
+    /// No space is left (`KAFKA_STORAGE_ERROR`, retriable). Nothing changed; appends go on once space returns.
+    Full(io::Error),
+    /// The file cannot be opened or prepared just now (`KAFKA_STORAGE_ERROR`). Nothing changed.
+    Io(io::Error),
+    /// An earlier or this write or sync failed; the log takes no more (`KAFKA_STORAGE_ERROR`).
+    Fenced(Fence),
+}
+
+impl fmt::Display for AppendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutOfOrderSequence { producer_id, expected, found } => {
+                write!(f, "producer {producer_id} sent sequence {found}, expected {expected}")
+            }
+            Self::InvalidProducerEpoch { producer_id, current, found } => {
+                write!(f, "producer {producer_id} sent epoch {found}, current is {current}")
+            }
+            Self::InvalidRecord(reason) => reason.fmt(f),
+            Self::NoTransaction { producer_id } => {
+                write!(f, "producer {producer_id} has no open transaction on this partition")
+            }
+            Self::TooLarge { size_bytes, limit_bytes } => {
+                write!(f, "batch of {size_bytes} bytes is larger than a segment of {limit_bytes}")
+            }
+            Self::Full(error) => write!(f, "no space left: {error}"),
+            Self::Io(error) => write!(f, "cannot prepare the segment: {error}"),
+            Self::Fenced(fence) => fence.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for AppendError {}
+
+/// Why a log takes no more: the first write or sync error it met.
+#[derive(Clone, Debug)]
+pub struct Fence(pub(crate) Arc<str>);
+
+impl fmt::Display for Fence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the log is closed for writing after an error: {}", self.0)
+    }
+}
+
+impl std::error::Error for Fence {}
+
+/// Why nothing can be read.
+#[derive(Debug)]
+pub enum ReadError {
+    /// The offset is below the log start or above the end (`OFFSET_OUT_OF_RANGE`).
+    OutOfRange {
+        /// Current log start offset.
+        log_start_offset: Offset,
+        /// Current end offset.
+        end_offset: Offset,
+    },
+    /// A file cannot be read (`KAFKA_STORAGE_ERROR`).
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Bytes that were written are no longer a batch (`CORRUPT_MESSAGE`).
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// Where the batch should start.
+        position: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutOfRange { log_start_offset, end_offset } => {
+                write!(f, "offset is outside of {log_start_offset}..={end_offset}")
+            }
+            Self::Io { path, source } => write!(f, "{}: {source}", path.display()),
+            Self::Corrupt { path, position, reason } => {
+                write!(f, "{} is corrupt at position {position}: {reason}", path.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for ReadError {}
+
+/// Why the log start did not move.
+#[derive(Debug)]
+pub enum DeleteError {
+    /// The offset is above the end (`OFFSET_OUT_OF_RANGE`).
+    OutOfRange {
+        /// Current end offset.
+        end_offset: Offset,
+    },
+    /// The new start could not be made durable; the old one stands (`KAFKA_STORAGE_ERROR`).
+    Io(io::Error),
+    /// The log takes no changes (`KAFKA_STORAGE_ERROR`).
+    Fenced(Fence),
+}
+
+impl fmt::Display for DeleteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutOfRange { end_offset } => write!(f, "offset is above the end {end_offset}"),
+            Self::Io(error) => write!(f, "cannot record the new log start: {error}"),
+            Self::Fenced(fence) => fence.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for DeleteError {}
+
+/// Whether the system says that there is no room: a state that passes, not a broken disk.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}

@@ -1,0 +1,473 @@
+//! The one who writes.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use quipu_protocol::record::BatchHeader;
+
+use super::chore::{Chore, Kind, Seal};
+use super::stamp::Stamped;
+use super::{Flush, Reader, Shared};
+use crate::batch::CheckedBatch;
+use crate::config::{LogConfig, TimestampType};
+use crate::disk::{Disk, DiskFile};
+use crate::error::{AppendError, DeleteError, Fence, InvalidRecord, ReadError, is_full};
+use crate::producers::{Admission, BatchMark, ProducerState, Producers};
+use crate::recover::{Recovered, Recovery};
+use crate::retain::{self, Policy, SegmentFacts};
+use crate::segment::Segment;
+use crate::snapshot::{self, Snapshot};
+use crate::types::{Millis, NO_TIMESTAMP, Offset, ProducerId};
+
+/// Space is taken in chunks that double from the first to the second.
+const RESERVE_BYTES_FIRST: u64 = 64 << 10;
+const RESERVE_BYTES_MAX: u64 = 16 << 20;
+const RESERVE_GRAIN: u64 = 4 << 10;
+
+/// Chores that may wait for [`Appender::take_chores`]; beyond that they are done on the spot.
+const CHORES_MAX: usize = 4;
+
+/// Who sent a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A client: every rule of the produce path holds.
+    Producer,
+    /// The broker itself: control batches are fine, and sequences are taken as they come.
+    Internal,
+}
+
+/// Where a batch went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Offset of its first record.
+    pub base_offset: Offset,
+    /// Offset of its last record.
+    pub last_offset: Offset,
+    /// The broker's time if that is what its records carry, else -1.
+    pub log_append_time_ms: Millis,
+    /// It had been here before, and nothing was written now.
+    pub duplicate: bool,
+    /// The log start, as every answer to a producer tells it.
+    pub log_start_offset: Offset,
+}
+
+/// The single writer of a log. It exists only after recovery has gone through; it is not cloneable, so whoever holds it
+/// is the one who writes.
+///
+/// Dropping it is what a crash does. [`Appender::close`] leaves a log that opens without a scan.
+#[derive(Debug)]
+pub struct Appender {
+    shared: Arc<Shared>,
+    config: LogConfig,
+    producers: Producers,
+    active: Active,
+    chores: VecDeque<Chore>,
+    /// Segments with records above the durable offset, in order.
+    unsynced: Vec<Arc<Segment>>,
+    /// A file was made since the last flush was handed out.
+    unsynced_dir: bool,
+    /// The state on disk is not what a clean stop leaves.
+    dirty: bool,
+    report: Recovery,
+}
+
+/// The segment that is written to.
+#[derive(Debug)]
+struct Active {
+    segment: Arc<Segment>,
+    /// Open since the first append.
+    file: Option<Arc<dyn DiskFile>>,
+    /// Bytes that are taken on disk, and how many to take next.
+    reserved: u64,
+    chunk: u64,
+    /// When the first batch came.
+    started_ms: Option<Millis>,
+}
+
+impl Active {
+    fn new(segment: Arc<Segment>) -> Self {
+        let reserved = segment.size_bytes();
+        Self { segment, file: None, reserved, chunk: RESERVE_BYTES_FIRST, started_ms: None }
+    }
+}
+
+/// Makes an appender and a reader of what recovery found.
+pub(crate) fn start(
+    disk: Arc<dyn Disk>,
+    dir: &Path,
+    config: LogConfig,
+    found: Recovered,
+) -> (Appender, Reader) {
+    let Recovered { log_start, segments, producers, durable, report } = found;
+    // Recovery leaves at least one.
+    let active = Arc::clone(&segments[segments.len() - 1]);
+    let end = active.end_offset();
+    let unsynced: Vec<_> =
+        segments.iter().filter(|segment| segment.end_offset() > durable).map(Arc::clone).collect();
+    let dirty = report != Recovery::default();
+    let shared = Arc::new(Shared::new(disk, dir.to_owned(), segments, log_start, end, durable));
+    let reader = Reader::new(Arc::clone(&shared));
+    let appender = Appender {
+        shared,
+        config,
+        producers,
+        active: Active::new(active),
+        chores: VecDeque::new(),
+        unsynced_dir: !unsynced.is_empty(),
+        unsynced,
+        dirty,
+        report,
+    };
+    (appender, reader)
+}
+
+impl Appender {
+    /// Appends a batch: duplicates and gaps of idempotent producers are found, the batch is stamped with its offset,
+    /// written with one call, and shown to readers. `now` is the broker's wall clock.
+    ///
+    /// After any error nothing of the batch is visible, and only [`AppendError::Fenced`] is final.
+    pub fn append(
+        &mut self,
+        batch: &CheckedBatch<'_>,
+        origin: Origin,
+        now: Millis,
+    ) -> Result<Appended, AppendError> {
+        self.check_fence().map_err(AppendError::Fenced)?;
+        let header = batch.header();
+        if origin == Origin::Producer {
+            check_produced(header)?;
+            if header.has_producer_id()
+                && let Admission::Duplicate(mark) = self.producers.admit(header)?
+            {
+                return Ok(self.duplicate(mark));
+            }
+        }
+        let size = header.size_bytes() as u64;
+        let limit = self.config.segment_limit();
+        if size > limit {
+            return Err(AppendError::TooLarge { size_bytes: size, limit_bytes: limit });
+        }
+        let file = self.make_room(header, size, now)?;
+        let stamped = Stamped::new(batch, self.end_offset(), &self.config, now);
+        let position = self.active.segment.size_bytes();
+        self.dirty = true;
+        if let Err(error) = file.write_at(&mut stamped.parts(), position) {
+            return Err(AppendError::Fenced(self.shared.set_fence("write", &error)));
+        }
+        self.active.segment.publish(&stamped.header);
+        self.shared.end.store(stamped.header.last_offset() + 1, Ordering::Release);
+        self.active.started_ms.get_or_insert(now);
+        self.producers.record(&stamped.header, now, self.config.max_producers);
+        Ok(Appended {
+            base_offset: stamped.header.base_offset,
+            last_offset: stamped.header.last_offset(),
+            log_append_time_ms: self.log_append_time(now),
+            duplicate: false,
+            log_start_offset: self.shared.log_start(),
+        })
+    }
+
+    fn duplicate(&self, mark: BatchMark) -> Appended {
+        Appended {
+            base_offset: mark.base_offset,
+            last_offset: mark.last_offset,
+            log_append_time_ms: self.log_append_time(mark.timestamp),
+            duplicate: true,
+            log_start_offset: self.shared.log_start(),
+        }
+    }
+
+    fn log_append_time(&self, time: Millis) -> Millis {
+        match self.config.timestamp_type {
+            TimestampType::CreateTime => NO_TIMESTAMP,
+            TimestampType::LogAppendTime => time,
+        }
+    }
+
+    /// Finds or makes the room for `size` bytes at the end of the active segment, and gives its file.
+    fn make_room(
+        &mut self,
+        header: &BatchHeader,
+        size: u64,
+        now: Millis,
+    ) -> Result<Arc<dyn DiskFile>, AppendError> {
+        if self.must_roll(header, size, now)? {
+            self.roll_now();
+        }
+        let segment = &self.active.segment;
+        let file = match &self.active.file {
+            Some(file) => Arc::clone(file),
+            None => {
+                // Loaded before the first write: from here on every append keeps it up.
+                drop(segment.index().map_err(unreadable)?);
+                let file = segment.file().map_err(full_or_io)?;
+                self.unsynced_dir |= segment.size_bytes() == 0;
+                self.active.file = Some(Arc::clone(&file));
+                file
+            }
+        };
+        if self.unsynced.last().is_none_or(|last| !Arc::ptr_eq(last, segment)) {
+            let durable = self.shared.durable();
+            self.unsynced.retain(|segment| segment.end_offset() > durable);
+            self.unsynced.push(Arc::clone(segment));
+        }
+        let end = segment.size_bytes() + size;
+        if end > self.active.reserved {
+            self.reserve(&*file, end).map_err(full_or_io)?;
+        }
+        Ok(file)
+    }
+
+    /// Takes the next chunk ahead, or just what is needed where there is no room for more.
+    fn reserve(&mut self, file: &dyn DiskFile, end: u64) -> io::Result<()> {
+        let Active { reserved, chunk, .. } = &mut self.active;
+        let needed = end.next_multiple_of(RESERVE_GRAIN);
+        let ahead = (*reserved + *chunk).min(self.config.segment_limit().next_multiple_of(RESERVE_GRAIN));
+        let target = needed.max(ahead);
+        *reserved = match file.reserve(*reserved, target) {
+            Err(error) if is_full(&error) && target > needed => {
+                file.reserve(*reserved, needed)?;
+                needed
+            }
+            other => other.map(|()| target)?,
+        };
+        *chunk = (*chunk * 2).min(RESERVE_BYTES_MAX);
+        Ok(())
+    }
+
+    fn must_roll(&mut self, header: &BatchHeader, size: u64, now: Millis) -> Result<bool, AppendError> {
+        let segment = &self.active.segment;
+        let used = segment.size_bytes();
+        if used == 0 {
+            return Ok(false);
+        }
+        let last = segment.end_offset().saturating_add(header.last_offset_delta.into());
+        if used + size > self.config.segment_limit() || last - segment.base_offset() > i64::from(i32::MAX) {
+            return Ok(true);
+        }
+        let started = match self.active.started_ms {
+            Some(started) => started,
+            None => {
+                // The first append since the log was opened. The first batch tells about when the segment was begun.
+                let first = first_timestamp(segment).map_err(unreadable)?;
+                let started = if first == NO_TIMESTAMP { now } else { first.min(now) };
+                *self.active.started_ms.insert(started)
+            }
+        };
+        Ok(now.saturating_sub(started) >= self.config.segment_ms)
+    }
+
+    /// Closes the active segment, if it holds anything, and begins a new one.
+    pub fn roll(&mut self) -> Result<(), Fence> {
+        self.check_fence()?;
+        if self.active.segment.size_bytes() > 0 {
+            self.roll_now();
+        }
+        Ok(())
+    }
+
+    fn roll_now(&mut self) {
+        let end = self.end_offset();
+        let full = Arc::clone(&self.active.segment);
+        let shared = &self.shared;
+        let limit = self.config.segment_limit();
+        let interval = self.config.index_interval_bytes;
+        let next = Arc::new(Segment::empty(&shared.disk, &shared.dir, end, limit, interval));
+        let mut segments = Vec::clone(&shared.segments());
+        segments.push(Arc::clone(&next));
+        shared.set_segments(segments);
+        self.active = Active::new(next);
+        self.dirty = true;
+        self.add_chore(Kind::Seal(Seal {
+            shared: Arc::clone(&self.shared),
+            segment: full,
+            offset: end,
+            snapshot: Snapshot::encode(end, end, 0, &self.producers),
+        }));
+    }
+
+    fn add_chore(&mut self, kind: Kind) {
+        self.chores.push_back(Chore(kind));
+        while self.chores.len() > CHORES_MAX
+            && let Some(chore) = self.chores.pop_front()
+        {
+            // A seal that fails fences the log by itself; files that were not removed are removed at the next start.
+            if let Err(error) = chore.run() {
+                tracing::error!(dir = %self.shared.dir.display(), %error, "upkeep of the log failed");
+            }
+        }
+    }
+
+    /// What is left to do on disk after rolls and deletions. The broker's upkeep takes it under the appender's lock and
+    /// runs it, in order, after letting go of that. Whatever is not taken is done by a later roll or by `close`.
+    pub fn take_chores(&mut self) -> Vec<Chore> {
+        self.chores.drain(..).collect()
+    }
+
+    /// Moves the log start up to `to`, durably, and forgets the segments below it; readers that hold slices of them keep
+    /// them. A start that is there already stays. Gives the log start.
+    pub fn delete_prefix(&mut self, to: Offset) -> Result<Offset, DeleteError> {
+        self.check_fence().map_err(DeleteError::Fenced)?;
+        let end_offset = self.end_offset();
+        if to > end_offset {
+            return Err(DeleteError::OutOfRange { end_offset });
+        }
+        if to <= self.shared.log_start() {
+            return Ok(self.shared.log_start());
+        }
+        // Segments are only removed once this is on disk, or a restart would find a log that begins with a hole.
+        snapshot::write_start(&*self.shared.disk, &self.shared.dir, to).map_err(DeleteError::Io)?;
+        self.dirty = true;
+        self.shared.log_start.store(to, Ordering::Release);
+        let segments = self.shared.segments();
+        let below = segments.windows(2).take_while(|pair| pair[1].base_offset() <= to).count();
+        if below > 0 {
+            let (removed, kept) = segments.split_at(below);
+            self.shared.set_segments(kept.to_vec());
+            removed.iter().for_each(|segment| segment.mark_removed());
+            self.add_chore(Kind::Remove { shared: Arc::clone(&self.shared), segments: removed.to_vec() });
+        }
+        Ok(to)
+    }
+
+    /// Deletes whole segments that `policy` no longer keeps (R1). Gives the log start. Only segments that end at `upto` or
+    /// below are considered; pass the high watermark.
+    pub fn retain(&mut self, policy: &Policy, upto: Offset, now: Millis) -> Result<Offset, DeleteError> {
+        let segments = self.shared.segments();
+        let total = segments.iter().map(|segment| segment.size_bytes()).sum();
+        let facts = segments.iter().take_while(|segment| segment.end_offset() <= upto).map(|segment| {
+            SegmentFacts {
+                end_offset: segment.end_offset(),
+                size_bytes: segment.size_bytes(),
+                // One that cannot be read is not one to delete by guess.
+                max_timestamp: segment.index().map_or(Millis::MAX, |index| index.max_timestamp()),
+            }
+        });
+        let Some(start) = retain::plan(facts, total, policy, now) else { return Ok(self.shared.log_start()) };
+        if start > self.active.segment.base_offset() {
+            self.roll().map_err(DeleteError::Fenced)?;
+        }
+        self.delete_prefix(start)
+    }
+
+    /// Forgets producers that have been silent since before `deadline` and have no open transaction. Gives how many.
+    pub fn expire_producers(&mut self, deadline: Millis) -> usize {
+        let expired = self.producers.expire(deadline);
+        self.dirty |= expired > 0;
+        expired
+    }
+
+    /// What is remembered about producers, in no order.
+    pub fn producers(&self) -> impl Iterator<Item = (ProducerId, &ProducerState)> {
+        self.producers.iter()
+    }
+
+    /// How many producers are remembered.
+    pub fn producer_count(&self) -> usize {
+        self.producers.len()
+    }
+
+    /// The work of making everything durable that has been appended so far.
+    pub fn flush(&mut self) -> Flush {
+        let durable = self.shared.durable();
+        self.unsynced.retain(|segment| segment.end_offset() > durable);
+        Flush {
+            shared: Arc::clone(&self.shared),
+            segments: self.unsynced.clone(),
+            sync_dir: std::mem::take(&mut self.unsynced_dir),
+            upto: self.end_offset(),
+        }
+    }
+
+    /// Makes everything durable on the spot. Gives the durable offset.
+    pub fn sync(&mut self) -> Result<Offset, Fence> {
+        self.flush().run()
+    }
+
+    /// Puts other settings in force, from the next append on.
+    pub fn set_config(&mut self, config: LogConfig) {
+        self.config = config;
+    }
+
+    /// The settings in force.
+    pub fn config(&self) -> &LogConfig {
+        &self.config
+    }
+
+    /// Offset that the next record gets.
+    pub fn end_offset(&self) -> Offset {
+        self.active.segment.end_offset()
+    }
+
+    /// Why the log takes no more, if it does not.
+    pub fn fenced(&self) -> Option<&Fence> {
+        self.shared.fenced()
+    }
+
+    /// What was done to open the log.
+    pub fn recovery(&self) -> &Recovery {
+        &self.report
+    }
+
+    /// Another reader. Readers can be cloned as well.
+    pub fn reader(&self) -> Reader {
+        Reader::new(Arc::clone(&self.shared))
+    }
+
+    /// Finishes everything and records where the log ends, so that opening it again need not scan. Readers stay usable.
+    /// A log that did not change since it was opened is not touched.
+    pub fn close(mut self) -> io::Result<()> {
+        if let Some(fence) = self.shared.fenced() {
+            return Err(io::Error::other(fence.to_string()));
+        }
+        for chore in self.take_chores() {
+            chore.run()?;
+        }
+        if !self.dirty {
+            return Ok(());
+        }
+        let segment = Arc::clone(&self.active.segment);
+        let (offset, position) = (segment.end_offset(), segment.size_bytes());
+        let snapshot = Snapshot::encode(offset, segment.base_offset(), position, &self.producers);
+        Seal { shared: self.shared, segment, offset, snapshot }.run()
+    }
+
+    fn check_fence(&self) -> Result<(), Fence> {
+        self.shared.fenced().map_or(Ok(()), |fence| Err(fence.clone()))
+    }
+}
+
+/// What only the broker may do.
+fn check_produced(header: &BatchHeader) -> Result<(), AppendError> {
+    let invalid = |reason| Err(AppendError::InvalidRecord(reason));
+    if header.attributes.is_control() {
+        return invalid(InvalidRecord::ControlBatch);
+    }
+    if header.base_offset != 0 {
+        return invalid(InvalidRecord::BaseOffset(header.base_offset));
+    }
+    if header.attributes.is_log_append_time() {
+        return invalid(InvalidRecord::LogAppendTime);
+    }
+    if header.attributes.is_transactional() {
+        return Err(AppendError::NoTransaction { producer_id: header.producer_id });
+    }
+    Ok(())
+}
+
+/// The max timestamp of a segment's first batch.
+fn first_timestamp(segment: &Segment) -> Result<Millis, ReadError> {
+    let first = segment.walk(0, segment.size_bytes())?.next()?;
+    Ok(first.map_or(NO_TIMESTAMP, |met| met.header.max_timestamp))
+}
+
+fn unreadable(error: ReadError) -> AppendError {
+    AppendError::Io(io::Error::other(error.to_string()))
+}
+
+fn full_or_io(error: io::Error) -> AppendError {
+    if is_full(&error) { AppendError::Full(error) } else { AppendError::Io(error) }
+}

@@ -1,0 +1,103 @@
+//! Work that follows from an append or a deletion but need not hold anybody up.
+
+use std::io;
+use std::sync::Arc;
+
+use super::Shared;
+use crate::disk::state;
+use crate::segment::{DELETED_SUFFIX, Segment};
+use crate::snapshot;
+use crate::types::Offset;
+
+/// Something that is left to do on disk. Run chores in the order they were handed out, on a thread that may wait; none
+/// takes the appender's lock.
+#[derive(Debug)]
+#[must_use = "nothing is done until it is run"]
+pub struct Chore(pub(super) Kind);
+
+#[derive(Debug)]
+pub(super) enum Kind {
+    /// A segment is full.
+    Seal(Seal),
+    /// Segments lie below the log start.
+    Remove { shared: Arc<Shared>, segments: Vec<Arc<Segment>> },
+}
+
+#[derive(Debug)]
+pub(super) struct Seal {
+    pub(super) shared: Arc<Shared>,
+    pub(super) segment: Arc<Segment>,
+    /// The recovery point that holds once the segment is on disk.
+    pub(super) offset: Offset,
+    pub(super) snapshot: Vec<u8>,
+}
+
+impl Chore {
+    /// Does it. An error while sealing closes the log for writing; an error while removing leaves files behind that the
+    /// next opening removes.
+    pub fn run(self) -> io::Result<()> {
+        match self.0 {
+            Kind::Seal(seal) => seal.run(),
+            Kind::Remove { shared, segments } => remove(&shared, &segments),
+        }
+    }
+}
+
+impl Seal {
+    /// Trims the reserved space, syncs, writes the index, and only then the recovery point that relies on all of it.
+    pub(super) fn run(&self) -> io::Result<()> {
+        let Self { shared, segment, .. } = self;
+        let sealed = match segment.is_removed() {
+            true => Ok(()),
+            false => self.finish_segment(),
+        };
+        sealed
+            .and_then(|()| snapshot::write_snapshot(&*shared.disk, &shared.dir, self.offset, &self.snapshot))
+            .inspect_err(|error| {
+                shared.set_fence("sealing a segment", error);
+            })
+    }
+
+    fn finish_segment(&self) -> io::Result<()> {
+        let Self { shared, segment, .. } = self;
+        if segment.size_bytes() == 0 {
+            return Ok(());
+        }
+        let file = segment.file()?;
+        file.set_len(segment.size_bytes())?;
+        file.sync_data()?;
+        // Not synced: its sum tells whether it is whole, and it can be built anew.
+        match segment.index() {
+            Ok(index) => state::replace(&*shared.disk, segment.index_path(), &index.encode(), false),
+            Err(error) => Err(io::Error::other(error.to_string())),
+        }
+    }
+}
+
+fn remove(shared: &Shared, segments: &[Arc<Segment>]) -> io::Result<()> {
+    let mut renamed = Vec::with_capacity(segments.len());
+    for segment in segments {
+        segment.let_go();
+        let mut tombstone = segment.path().as_os_str().to_owned();
+        tombstone.push(DELETED_SUFFIX);
+        // A segment that never got a record has no file.
+        if absent_is_fine(shared.disk.rename(segment.path(), tombstone.as_ref()))? {
+            renamed.push(tombstone);
+        }
+        absent_is_fine(shared.disk.remove_file(segment.index_path()))?;
+    }
+    shared.disk.sync_dir(&shared.dir)?;
+    for tombstone in renamed {
+        absent_is_fine(shared.disk.remove_file(tombstone.as_ref()))?;
+    }
+    Ok(())
+}
+
+/// Whether it was there.
+fn absent_is_fine(result: io::Result<()>) -> io::Result<bool> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,51 @@
+//! Making appended records durable, away from the appender's lock.
+
+use std::sync::Arc;
+
+use super::Shared;
+use crate::error::Fence;
+use crate::segment::Segment;
+use crate::types::Offset;
+
+/// The work of making everything durable that was appended before it was handed out. It takes no lock of the appender:
+/// run it on a thread that may wait. A failed sync closes the log for writing and is not tried again, because a second
+/// one may report success for bytes that are gone.
+#[derive(Debug)]
+#[must_use = "nothing is durable until it is run"]
+pub struct Flush {
+    pub(super) shared: Arc<Shared>,
+    pub(super) segments: Vec<Arc<Segment>>,
+    /// Whether a file was made since the directory was last synced.
+    pub(super) sync_dir: bool,
+    pub(super) upto: Offset,
+}
+
+impl Flush {
+    /// Waits for the disk. Gives the offset below which everything is durable.
+    pub fn run(self) -> Result<Offset, Fence> {
+        let shared = &*self.shared;
+        if let Some(fence) = shared.fenced() {
+            return Err(fence.clone());
+        }
+        for segment in self.segments.iter().filter(|segment| !segment.is_removed()) {
+            if let Err(error) = segment.file().and_then(|file| file.sync_data()) {
+                return Err(shared.set_fence("sync", &error));
+            }
+        }
+        if self.sync_dir {
+            // The directory's own name may be as new as the files in it.
+            let parent = shared.dir.parent();
+            let synced = shared.disk.sync_dir(&shared.dir);
+            if let Err(error) = synced.and_then(|()| parent.map_or(Ok(()), |dir| shared.disk.sync_dir(dir))) {
+                return Err(shared.set_fence("sync of the directory", &error));
+            }
+        }
+        shared.set_durable(self.upto);
+        Ok(shared.durable())
+    }
+
+    /// Everything below this offset will be durable.
+    pub fn upto(&self) -> Offset {
+        self.upto
+    }
+}

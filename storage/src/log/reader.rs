@@ -1,0 +1,298 @@
+//! Those who read, without ever waiting for the one who writes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use quipu_protocol::record::BatchView;
+
+use super::Shared;
+use crate::compress::expansion_limit;
+use crate::error::{Fence, ReadError};
+use crate::record::OpenBatch;
+use crate::segment::{Met, Segment};
+use crate::types::{Millis, NO_TIMESTAMP, Offset};
+
+/// Reads a log. Clones are cheap and independent; none takes a lock that is held during a write.
+///
+/// Bytes are given out as slices of the segments' maps. Touching a page that is not in the page cache makes the thread
+/// wait for the disk, so cold data belongs on a thread that may wait.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    shared: Arc<Shared>,
+}
+
+/// What was read: whole batches, as stored.
+#[derive(Clone, Debug)]
+pub struct ReadSlices {
+    /// The batches, one slice per segment they came from. Not copied.
+    pub slices: Vec<Bytes>,
+    /// Sum of the slices' lengths.
+    pub size_bytes: usize,
+    /// Offset behind the last batch; the offset that was asked for when there is none.
+    pub next_offset: Offset,
+    /// The log start when this was read.
+    pub log_start_offset: Offset,
+    /// The end when this was read; never less than `next_offset`.
+    pub end_offset: Offset,
+}
+
+impl ReadSlices {
+    /// Whether no batch was there within the bounds.
+    pub fn is_empty(&self) -> bool {
+        self.slices.is_empty()
+    }
+
+    /// The batches, one by one.
+    pub fn batches(&self) -> impl Iterator<Item = BatchView<'_>> {
+        self.slices.iter().flat_map(|slice| quipu_protocol::record::Batches::new(slice))
+    }
+}
+
+impl Reader {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Offset of the first record that may be read.
+    pub fn log_start_offset(&self) -> Offset {
+        self.shared.log_start()
+    }
+
+    /// Offset that the next record gets.
+    pub fn end_offset(&self) -> Offset {
+        self.shared.end()
+    }
+
+    /// Offset below which everything is known to be on disk.
+    pub fn durable_offset(&self) -> Offset {
+        self.shared.durable()
+    }
+
+    /// Why the log takes no more, if it does not. Reading goes on.
+    pub fn fenced(&self) -> Option<&Fence> {
+        self.shared.fenced()
+    }
+
+    /// Bytes in all segments, without what is reserved ahead.
+    pub fn size_bytes(&self) -> u64 {
+        self.shared.segments().iter().map(|segment| segment.size_bytes()).sum()
+    }
+
+    /// Number of segments, the active one included.
+    pub fn segment_count(&self) -> usize {
+        self.shared.segments().len()
+    }
+
+    /// Whole batches from the one that holds `from` (so they may begin before it) up to `max_bytes`, none of which
+    /// reaches `upto`. With `at_least_one` the first comes even if it is larger than `max_bytes` (L5). Reading at the end
+    /// gives nothing; beyond it, or below the log start, is an error (L6).
+    pub fn read(
+        &self,
+        from: Offset,
+        max_bytes: usize,
+        upto: Offset,
+        at_least_one: bool,
+    ) -> Result<ReadSlices, ReadError> {
+        self.retrying(|| {
+            let (log_start_offset, end_offset) = (self.log_start_offset(), self.end_offset());
+            if from < log_start_offset || from > end_offset {
+                return Err(ReadError::OutOfRange { log_start_offset, end_offset });
+            }
+            let mut out = ReadSlices {
+                slices: Vec::new(),
+                size_bytes: 0,
+                next_offset: from,
+                log_start_offset,
+                end_offset,
+            };
+            let upto = upto.min(end_offset);
+            let segments = self.shared.segments();
+            let holder = segments.partition_point(|segment| segment.base_offset() <= from).saturating_sub(1);
+            for segment in &segments[holder..] {
+                if out.next_offset >= upto {
+                    break;
+                }
+                let budget = max_bytes - out.size_bytes.min(max_bytes);
+                let span =
+                    span(segment, out.next_offset, budget as u64, upto, at_least_one && out.is_empty())?;
+                if let Some((start, end)) = span.found {
+                    let map = segment.map(end)?;
+                    let slice = map.shared(start..end);
+                    let slice =
+                        slice.ok_or_else(|| segment.corrupt(start, "the file ends before its batches"))?;
+                    out.size_bytes += slice.len();
+                    out.slices.push(slice);
+                    out.next_offset = span.next_offset;
+                }
+                if !span.exhausted {
+                    break;
+                }
+            }
+            Ok(out)
+        })
+    }
+
+    /// The first record below `upto` with a timestamp of `timestamp` or later: its offset and timestamp (S1). Exact, also
+    /// within compressed batches and for timestamps out of order.
+    pub fn offset_for_timestamp(
+        &self,
+        timestamp: Millis,
+        upto: Offset,
+    ) -> Result<Option<(Offset, Millis)>, ReadError> {
+        self.retrying(|| {
+            let start = self.log_start_offset();
+            let upto = upto.min(self.end_offset());
+            for segment in self.shared.segments().iter().take_while(|segment| segment.base_offset() < upto) {
+                let position = {
+                    let index = segment.index()?;
+                    if index.max_timestamp() < timestamp {
+                        continue;
+                    }
+                    index.before_time(timestamp)
+                };
+                let mut walk = segment.walk(position, segment.size_bytes())?;
+                while let Some(met) = walk.next()?.filter(|met| met.header.base_offset < upto) {
+                    if met.header.max_timestamp < timestamp || met.header.last_offset() < start {
+                        continue;
+                    }
+                    let found = first_record(&walk.batch(&met)?, |offset, stamp| {
+                        offset >= start && offset < upto && stamp >= timestamp
+                    });
+                    if found.is_some() {
+                        return Ok(found);
+                    }
+                }
+            }
+            Ok(None)
+        })
+    }
+
+    /// The record with the greatest timestamp below `upto`, the first if there are several: its offset and timestamp.
+    pub fn max_timestamp(&self, upto: Offset) -> Result<Option<(Offset, Millis)>, ReadError> {
+        let greatest = self.retrying(|| {
+            let start = self.log_start_offset();
+            let upto = upto.min(self.end_offset());
+            let mut greatest = NO_TIMESTAMP;
+            for segment in self.shared.segments().iter().take_while(|segment| segment.base_offset() < upto) {
+                let position = {
+                    let index = segment.index()?;
+                    if segment.base_offset() < start {
+                        // What is deleted in front does not count, and the index does not tell it apart.
+                        index.before_offset(start)
+                    } else if index.end_offset() <= upto {
+                        greatest = greatest.max(index.max_timestamp());
+                        continue;
+                    } else {
+                        let (before, position) = index.max_timestamp_before(upto);
+                        greatest = greatest.max(before);
+                        position
+                    }
+                };
+                let mut walk = segment.walk(position, segment.size_bytes())?;
+                while let Some(met) = walk.next()?.filter(|met| met.header.base_offset < upto) {
+                    greatest = greatest.max(max_timestamp_within(&walk.batch(&met)?, &met, start, upto));
+                }
+            }
+            Ok(greatest)
+        })?;
+        if greatest == NO_TIMESTAMP { Ok(None) } else { self.offset_for_timestamp(greatest, upto) }
+    }
+
+    /// A segment may be removed under a reader that has not opened it yet; the next look at the log settles it.
+    fn retrying<T>(&self, mut read: impl FnMut() -> Result<T, ReadError>) -> Result<T, ReadError> {
+        loop {
+            let segments = self.shared.segments();
+            match read() {
+                Err(ReadError::Io { .. }) if segments.iter().any(|segment| segment.is_removed()) => {}
+                other => return other,
+            }
+        }
+    }
+}
+
+/// The part of a segment that answers a read.
+struct Span {
+    found: Option<(u64, u64)>,
+    next_offset: Offset,
+    /// The answer may go on in the next segment.
+    exhausted: bool,
+}
+
+fn span(
+    segment: &Segment,
+    from: Offset,
+    budget: u64,
+    upto: Offset,
+    at_least_one: bool,
+) -> Result<Span, ReadError> {
+    let size = segment.size_bytes();
+    let mut walk = segment.walk(segment.index()?.before_offset(from), size)?;
+    let first = loop {
+        match walk.next()? {
+            None => return Ok(Span { found: None, next_offset: from, exhausted: true }),
+            Some(met) if met.header.last_offset() >= from => break met,
+            Some(_) => {}
+        }
+    };
+    let fits = first.header.size_bytes() as u64 <= budget || at_least_one;
+    if first.header.last_offset() >= upto || !fits {
+        return Ok(Span { found: None, next_offset: from, exhausted: false });
+    }
+    let limit = first.position.saturating_add(budget).min(size);
+    let (mut end, mut next_offset) = (first.end(), first.header.last_offset() + 1);
+    // Whatever lies before an indexed batch that starts within the bounds lies within them too.
+    let jump = segment.index()?.before_end(limit.min(size - 1), upto);
+    if jump > first.position {
+        end = end.max(jump);
+        walk = segment.walk(jump, size)?;
+    }
+    while let Some(met) = walk.next()? {
+        if met.end() > limit || met.header.last_offset() >= upto {
+            next_offset = met.header.base_offset;
+            break;
+        }
+        (end, next_offset) = (met.end(), met.header.last_offset() + 1);
+    }
+    Ok(Span { found: Some((first.position, end)), next_offset, exhausted: end == size })
+}
+
+/// The first record of a batch that is `wanted`, by offset and timestamp. Records that cannot be walked count as one:
+/// the batch's first offset is not too late for anybody.
+fn first_record(
+    batch: &BatchView<'_>,
+    mut wanted: impl FnMut(Offset, Millis) -> bool,
+) -> Option<(Offset, Millis)> {
+    let header = batch.header();
+    if header.attributes.is_log_append_time() {
+        // One time counts for all of them.
+        return (header.base_offset..=header.last_offset())
+            .map(|offset| (offset, header.max_timestamp))
+            .find(|&(offset, stamp)| wanted(offset, stamp));
+    }
+    let Ok(open) = OpenBatch::new(batch, expansion_limit(batch.payload().len())) else {
+        return Some((header.base_offset, header.max_timestamp));
+    };
+    open.records()
+        .map_while(Result::ok)
+        .map(|record| (open.offset(&record), open.timestamp(&record)))
+        .find(|&(offset, stamp)| wanted(offset, stamp))
+}
+
+/// The greatest timestamp of the batch's records from `start` to `upto`.
+fn max_timestamp_within(batch: &BatchView<'_>, met: &Met, start: Offset, upto: Offset) -> Millis {
+    let header = &met.header;
+    if header.last_offset() < start {
+        return NO_TIMESTAMP;
+    }
+    if header.base_offset >= start && header.last_offset() < upto {
+        return header.max_timestamp;
+    }
+    let mut greatest = NO_TIMESTAMP;
+    first_record(batch, |offset, stamp| {
+        if (start..upto).contains(&offset) {
+            greatest = greatest.max(stamp);
+        }
+        false
+    });
+    greatest
+}

@@ -1,0 +1,88 @@
+//! Read-only maps of segment files: the only unsafe code of the project.
+//!
+//! A map may be longer than its file, so that a growing segment is mapped once. Touching a page behind the end of the
+//! file would end the process, hence three rules that the rest of the crate keeps:
+//!
+//! 1. A slice is given out only below the file's length, which is asked for anew whenever the known one is too small.
+//! 2. A file is never shrunk below what was published to readers (sealing trims the reserved space behind it).
+//! 3. Published bytes are never written again; recovery, which may cut, runs before the first map is made.
+//!
+//! That nobody else changes the files is what the lock on the data directory is for.
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use memmap2::{Mmap, MmapOptions};
+
+/// A read-only map of a file, or of the place where the file is going to grow.
+#[derive(Debug)]
+pub struct Map {
+    map: Mmap,
+    file: Arc<File>,
+    /// The file is at least this long.
+    known_len: AtomicU64,
+}
+
+impl Map {
+    /// Maps the first `len` bytes of `file`, which may end earlier.
+    pub(crate) fn new(file: Arc<File>, len: u64) -> io::Result<Self> {
+        let len = usize::try_from(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        let known_len = AtomicU64::new(file.metadata()?.len());
+        // SAFETY: the map is private to this module and read only through `bytes`, which stays within the file; the
+        // module's rules 2 and 3 keep those bytes present and unchanged.
+        let map = unsafe { MmapOptions::new().len(len).map(&*file)? };
+        Ok(Self { map, file, known_len })
+    }
+
+    /// Bytes that can be given out at most, once the file has grown that far.
+    pub(crate) fn len(&self) -> u64 {
+        self.map.len() as u64
+    }
+
+    /// The bytes of `range`, or none where map or file end before it does.
+    pub(crate) fn bytes(&self, range: Range<u64>) -> Option<&[u8]> {
+        if range.start > range.end || range.end > self.len() || !self.file_reaches(range.end) {
+            return None;
+        }
+        let (start, len) = (range.start as usize, (range.end - range.start) as usize);
+        // SAFETY: start + len lies within the map (compared above) and within the file (rule 1), which does not
+        // shrink below it (rule 2); nobody writes to those bytes while the slice lives (rule 3).
+        Some(unsafe { std::slice::from_raw_parts(self.map.as_ptr().add(start), len) })
+    }
+
+    /// The same as a shared slice that keeps the map alive.
+    pub(crate) fn shared(self: &Arc<Self>, range: Range<u64>) -> Option<Bytes> {
+        self.bytes(range.clone())?;
+        Some(Bytes::from_owner(Slice { map: Arc::clone(self), range }))
+    }
+
+    fn file_reaches(&self, end: u64) -> bool {
+        if end <= self.known_len.load(Ordering::Acquire) {
+            return true;
+        }
+        match self.file.metadata() {
+            Ok(metadata) => {
+                self.known_len.fetch_max(metadata.len(), Ordering::AcqRel);
+                end <= metadata.len()
+            }
+            Err(_) => false,
+        }
+    }
+}
+
+struct Slice {
+    map: Arc<Map>,
+    range: Range<u64>,
+}
+
+impl AsRef<[u8]> for Slice {
+    fn as_ref(&self) -> &[u8] {
+        // The range was found good when the slice was made, and a file only grows from there.
+        self.map.bytes(self.range.clone()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,276 @@
+//! One segment file and what readers need to know about it.
+//!
+//! The file is opened and mapped by the first one who needs it, so that a partition that nobody touches costs neither a
+//! descriptor nor a map. (Letting go of those that were not used for long belongs to [`Segment::let_go`].)
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+
+use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
+use quipu_protocol::record::{BATCH_HEADER_BYTES, BatchHeader, BatchView};
+
+use crate::disk::{Disk, DiskFile, Map, OpenMode, state};
+use crate::error::ReadError;
+use crate::index::Index;
+use crate::types::Offset;
+
+/// Suffixes of a segment's files; the stem is the base offset in 20 digits, as in Kafka.
+pub(crate) const LOG_SUFFIX: &str = ".log";
+pub(crate) const INDEX_SUFFIX: &str = ".idx";
+/// Appended to the name of a segment that is about to be removed.
+pub(crate) const DELETED_SUFFIX: &str = ".deleted";
+
+/// `<20 digits><suffix>`.
+pub(crate) fn file_name(offset: Offset, suffix: &str) -> String {
+    format!("{offset:020}{suffix}")
+}
+
+/// The offset of a name of that form.
+pub(crate) fn parse_file_name(name: &str, suffix: &str) -> Option<Offset> {
+    let digits = name.strip_suffix(suffix)?;
+    if digits.len() != 20 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    digits.parse().ok()
+}
+
+#[derive(Debug)]
+pub(crate) struct Segment {
+    base_offset: Offset,
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    index_path: PathBuf,
+    index_interval: u64,
+    /// How far to map at first: the segment size, so that a growing segment is mapped once.
+    map_bytes: u64,
+    /// Bytes that readers may see. Stored after they were written.
+    published: AtomicU64,
+    end_offset: AtomicI64,
+    removed: AtomicBool,
+    open: Mutex<Open>,
+    /// None until the first one asks.
+    index: RwLock<Option<Index>>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    file: Option<Arc<dyn DiskFile>>,
+    map: Option<Arc<Map>>,
+}
+
+impl Segment {
+    /// A segment that is not on disk yet: its file is made by the first append.
+    pub(crate) fn empty(
+        disk: &Arc<dyn Disk>,
+        dir: &Path,
+        base_offset: Offset,
+        map_bytes: u64,
+        interval: u64,
+    ) -> Self {
+        let mut this = Self::stored(disk, dir, base_offset, base_offset, 0, map_bytes, interval);
+        *this.index.get_mut() = Some(Index::new(base_offset));
+        this
+    }
+
+    /// A segment as recovery found it.
+    pub(crate) fn stored(
+        disk: &Arc<dyn Disk>,
+        dir: &Path,
+        base_offset: Offset,
+        end_offset: Offset,
+        size_bytes: u64,
+        map_bytes: u64,
+        index_interval: u64,
+    ) -> Self {
+        Self {
+            base_offset,
+            disk: Arc::clone(disk),
+            path: dir.join(file_name(base_offset, LOG_SUFFIX)),
+            index_path: dir.join(file_name(base_offset, INDEX_SUFFIX)),
+            index_interval,
+            map_bytes: map_bytes.max(size_bytes),
+            published: AtomicU64::new(size_bytes),
+            end_offset: AtomicI64::new(end_offset),
+            removed: AtomicBool::new(false),
+            open: Mutex::default(),
+            index: RwLock::new(None),
+        }
+    }
+
+    pub(crate) fn base_offset(&self) -> Offset {
+        self.base_offset
+    }
+
+    /// Offset behind the last record that readers may see.
+    pub(crate) fn end_offset(&self) -> Offset {
+        self.end_offset.load(Ordering::Acquire)
+    }
+
+    /// Bytes that readers may see.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        self.published.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn index_path(&self) -> &Path {
+        &self.index_path
+    }
+
+    /// Shows readers the batch that was written behind the published bytes, then takes it into the index.
+    pub(crate) fn publish(&self, header: &BatchHeader) {
+        let position = self.published.load(Ordering::Relaxed);
+        self.published.store(position + header.size_bytes() as u64, Ordering::Release);
+        self.end_offset.store(header.last_offset() + 1, Ordering::Release);
+        // Whoever loads the index walks to the published end, and may have met this batch already.
+        match &mut *self.index.write() {
+            Some(index) if index.covered() == position => index.push(header, self.index_interval),
+            _ => {}
+        }
+    }
+
+    /// The open file; it is made when there is none yet.
+    pub(crate) fn file(&self) -> io::Result<Arc<dyn DiskFile>> {
+        let mut open = self.open.lock();
+        self.file_in(&mut open)
+    }
+
+    fn file_in(&self, open: &mut Open) -> io::Result<Arc<dyn DiskFile>> {
+        if let Some(file) = &open.file {
+            return Ok(Arc::clone(file));
+        }
+        // A segment that holds something must exist; making it anew would hide the loss.
+        let mode = if self.size_bytes() == 0 { OpenMode::OpenOrCreate } else { OpenMode::Existing };
+        let file = self.disk.open(&self.path, mode)?;
+        open.file = Some(Arc::clone(&file));
+        Ok(file)
+    }
+
+    /// A map that reaches to `end` at least.
+    pub(crate) fn map(&self, end: u64) -> Result<Arc<Map>, ReadError> {
+        let mut open = self.open.lock();
+        if let Some(map) = open.map.as_ref().filter(|map| map.len() >= end) {
+            return Ok(Arc::clone(map));
+        }
+        let file = self.file_in(&mut open).map_err(|source| self.io_error(source))?;
+        let map = Arc::new(file.map(self.map_bytes.max(end)).map_err(|source| self.io_error(source))?);
+        open.map = Some(Arc::clone(&map));
+        Ok(map)
+    }
+
+    /// Closes file and map here; slices that are still held elsewhere keep theirs.
+    pub(crate) fn let_go(&self) {
+        *self.open.lock() = Open::default();
+    }
+
+    /// Puts an index in place that was built while scanning.
+    pub(crate) fn set_index(&self, index: Index) {
+        *self.index.write() = Some(index);
+    }
+
+    /// The index, loaded or rebuilt if need be.
+    pub(crate) fn index(&self) -> Result<MappedRwLockReadGuard<'_, Index>, ReadError> {
+        loop {
+            if let Ok(index) = RwLockReadGuard::try_map(self.index.read(), Option::as_ref) {
+                return Ok(index);
+            }
+            let mut index = self.index.write();
+            if index.is_none() {
+                *index = Some(self.load_index()?);
+            }
+        }
+    }
+
+    fn load_index(&self) -> Result<Index, ReadError> {
+        let size = self.size_bytes();
+        let stored = state::read(&*self.disk, &self.index_path)
+            .map_err(|source| ReadError::Io { path: self.index_path.clone(), source })?;
+        let mut index = match stored {
+            None => Index::new(self.base_offset),
+            Some(bytes) => match Index::decode(&bytes, self.base_offset) {
+                Some(index) if index.covered() <= size => index,
+                _ => {
+                    tracing::warn!(file = %self.index_path.display(), "index is damaged, building it anew");
+                    Index::new(self.base_offset)
+                }
+            },
+        };
+        let mut walk = self.walk(index.covered(), size)?;
+        while let Some(batch) = walk.next()? {
+            index.push(&batch.header, self.index_interval);
+        }
+        Ok(index)
+    }
+
+    /// Walks over the headers of the batches from `position`, which must be the start of one, to `end`.
+    pub(crate) fn walk(&self, position: u64, end: u64) -> Result<Walk<'_>, ReadError> {
+        let map = if position < end { Some(self.map(end)?) } else { None };
+        Ok(Walk { segment: self, map, position, end })
+    }
+
+    pub(crate) fn mark_removed(&self) {
+        self.removed.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_removed(&self) -> bool {
+        self.removed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn io_error(&self, source: io::Error) -> ReadError {
+        ReadError::Io { path: self.path.clone(), source }
+    }
+
+    pub(crate) fn corrupt(&self, position: u64, reason: impl ToString) -> ReadError {
+        ReadError::Corrupt { path: self.path.clone(), position, reason: reason.to_string() }
+    }
+}
+
+/// A batch met on a walk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Met {
+    pub(crate) position: u64,
+    pub(crate) header: BatchHeader,
+}
+
+impl Met {
+    /// Position behind the batch.
+    pub(crate) fn end(&self) -> u64 {
+        self.position + self.header.size_bytes() as u64
+    }
+}
+
+/// See [`Segment::walk`].
+pub(crate) struct Walk<'a> {
+    segment: &'a Segment,
+    map: Option<Arc<Map>>,
+    position: u64,
+    end: u64,
+}
+
+impl Walk<'_> {
+    /// The next batch. Its header was good when it was written; if it is no longer, the file has rotted.
+    pub(crate) fn next(&mut self) -> Result<Option<Met>, ReadError> {
+        let Some(map) = self.map.as_ref().filter(|_| self.position < self.end) else { return Ok(None) };
+        let position = self.position;
+        let head = (position + BATCH_HEADER_BYTES as u64).min(self.end);
+        let bytes =
+            map.bytes(position..head).ok_or_else(|| self.segment.corrupt(position, "the file ends here"))?;
+        let header = BatchHeader::parse(bytes).map_err(|error| self.segment.corrupt(position, error))?;
+        let met = Met { position, header };
+        if met.end() > self.end || header.last_offset_delta < 0 {
+            return Err(self.segment.corrupt(position, "the batch reaches beyond the segment"));
+        }
+        self.position = met.end();
+        Ok(Some(met))
+    }
+
+    /// The whole batch that was met.
+    pub(crate) fn batch(&self, met: &Met) -> Result<BatchView<'_>, ReadError> {
+        let bytes = self.map.as_ref().and_then(|map| map.bytes(met.position..met.end())).unwrap_or_default();
+        BatchView::parse(bytes).map_err(|error| self.segment.corrupt(met.position, error))
+    }
+}

@@ -1,0 +1,130 @@
+//! The recovery point of a log, and its start: two kinds of state file, each named by the offset it is about.
+//!
+//! A snapshot says that everything below its offset was whole and synced when it was written, where the log went on,
+//! and what was known about producers there. It stays true for ever, because bytes below it never change, so it needs
+//! no mark of a clean stop: a clean stop leaves nothing behind the newest snapshot, and there is nothing to scan.
+//!
+//! ```text
+//! <offset>.snap    "QSNP" u16 version; i64 offset, i64 base offset of its segment, u64 position in it, producers; u32 CRC-32
+//! <offset>.start   "QSTR" u16 version; i64 log start offset; u32 CRC-32
+//! ```
+//!
+//! The newest valid one counts. One generation before it is kept, in case the newest rots.
+
+use std::io;
+use std::path::Path;
+
+use crate::disk::state::{self, StateReader, StateWriter};
+use crate::disk::{Disk, Entry};
+use crate::producers::Producers;
+use crate::segment::{file_name, parse_file_name};
+use crate::types::Offset;
+
+pub(crate) const SNAPSHOT_SUFFIX: &str = ".snap";
+pub(crate) const START_SUFFIX: &str = ".start";
+
+const SNAPSHOT_MAGIC: &[u8; 4] = b"QSNP";
+const START_MAGIC: &[u8; 4] = b"QSTR";
+const VERSION: u16 = 1;
+
+/// Generations of a state file that are kept.
+const KEPT: usize = 2;
+
+/// A recovery point.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Snapshot {
+    pub(crate) offset: Offset,
+    pub(crate) segment: Offset,
+    pub(crate) position: u64,
+    pub(crate) producers: Producers,
+}
+
+impl Snapshot {
+    /// The file's bytes. `producers` are borrowed, so that no copy is made at every roll.
+    pub(crate) fn encode(offset: Offset, segment: Offset, position: u64, producers: &Producers) -> Vec<u8> {
+        let mut out = StateWriter::new(SNAPSHOT_MAGIC, VERSION);
+        out.put(offset.to_be_bytes());
+        out.put(segment.to_be_bytes());
+        out.put(position.to_be_bytes());
+        producers.encode(&mut out);
+        out.finish()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut state = StateReader::open(bytes, SNAPSHOT_MAGIC, VERSION)?;
+        let this = Self {
+            offset: i64::from_be_bytes(state.take()?),
+            segment: i64::from_be_bytes(state.take()?),
+            position: u64::from_be_bytes(state.take()?),
+            producers: Producers::decode(&mut state)?,
+        };
+        state.is_empty().then_some(this)
+    }
+}
+
+/// Makes a snapshot durable, then drops generations that are too old.
+pub(crate) fn write_snapshot(disk: &dyn Disk, dir: &Path, offset: Offset, bytes: &[u8]) -> io::Result<()> {
+    write(disk, dir, offset, SNAPSHOT_SUFFIX, bytes)
+}
+
+/// Makes the log start durable, then drops generations that are too old.
+pub(crate) fn write_start(disk: &dyn Disk, dir: &Path, offset: Offset) -> io::Result<()> {
+    let mut out = StateWriter::new(START_MAGIC, VERSION);
+    out.put(offset.to_be_bytes());
+    write(disk, dir, offset, START_SUFFIX, &out.finish())
+}
+
+fn write(disk: &dyn Disk, dir: &Path, offset: Offset, suffix: &str, bytes: &[u8]) -> io::Result<()> {
+    state::replace(disk, &dir.join(file_name(offset, suffix)), bytes, true)?;
+    disk.sync_dir(dir)?;
+    let entries = disk.list(dir)?;
+    for old in offsets(&entries, suffix).skip(KEPT) {
+        // Only tidying: what cannot be removed now is removed next time.
+        let _ = disk.remove_file(&dir.join(file_name(old, suffix)));
+    }
+    Ok(())
+}
+
+/// The offsets of all files with a suffix, newest first.
+fn offsets(entries: &[Entry], suffix: &str) -> impl Iterator<Item = Offset> + use<> {
+    let mut offsets: Vec<_> =
+        entries.iter().filter_map(|entry| parse_file_name(&entry.name, suffix)).collect();
+    offsets.sort_unstable_by(|a, b| b.cmp(a));
+    offsets.into_iter()
+}
+
+/// All valid snapshots, newest first, read one by one.
+pub(crate) fn snapshots<'a>(
+    disk: &'a dyn Disk,
+    dir: &'a Path,
+    entries: &[Entry],
+) -> impl Iterator<Item = io::Result<Snapshot>> + 'a {
+    offsets(entries, SNAPSHOT_SUFFIX).filter_map(move |offset| {
+        let path = dir.join(file_name(offset, SNAPSHOT_SUFFIX));
+        let bytes = match state::read(disk, &path) {
+            Ok(bytes) => bytes?,
+            Err(error) => return Some(Err(error)),
+        };
+        let snapshot = Snapshot::decode(&bytes).filter(|snapshot| snapshot.offset == offset);
+        if snapshot.is_none() {
+            tracing::warn!(file = %path.display(), "snapshot is damaged, trying the one before it");
+        }
+        snapshot.map(Ok)
+    })
+}
+
+/// The log start that was recorded last, if any was.
+pub(crate) fn read_start(disk: &dyn Disk, dir: &Path, entries: &[Entry]) -> io::Result<Option<Offset>> {
+    for offset in offsets(entries, START_SUFFIX) {
+        let path = dir.join(file_name(offset, START_SUFFIX));
+        let Some(bytes) = state::read(disk, &path)? else { continue };
+        let start = StateReader::open(&bytes, START_MAGIC, VERSION)
+            .and_then(|mut state| Some(i64::from_be_bytes(state.take()?)))
+            .filter(|start| *start == offset);
+        if start.is_some() {
+            return Ok(start);
+        }
+        tracing::warn!(file = %path.display(), "log start is damaged, trying the one before it");
+    }
+    Ok(None)
+}
