@@ -1,0 +1,311 @@
+//! Configuration of topics, brokers and groups: DescribeConfigs, AlterConfigs, IncrementalAlterConfigs,
+//! ListConfigResources.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
+
+use quipu_protocol::ErrorCode;
+use quipu_protocol::message::alter_configs::{
+    AlterConfigsRequest, AlterConfigsResource, AlterConfigsResourceResponse, AlterConfigsResponse,
+};
+use quipu_protocol::message::describe_configs::{
+    DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResponse,
+    DescribeConfigsResult, DescribeConfigsSynonym,
+};
+use quipu_protocol::message::incremental_alter_configs as incremental;
+use quipu_protocol::message::list_config_resources::{
+    ConfigResource, ListConfigResourcesRequest, ListConfigResourcesResponse,
+};
+use quipu_protocol::primitives::Str;
+use tracing::level_filters::LevelFilter;
+
+use super::Context;
+use crate::broker::{Broker, Refused};
+use crate::catalog::Resource;
+use crate::config::{
+    AlterError, Alteration, Changes, Entry, Layers, Operation, Overrides, Source, Target, describe_all_brokers,
+    describe_broker, describe_client_metrics, describe_group, describe_topic, plan_changes, plan_replacement,
+};
+use crate::topic::check_name;
+
+/// The kinds of resources, numbered as on the wire (`ConfigResource.Type`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i8)]
+enum Kind {
+    Topic = 2,
+    Broker = 4,
+    BrokerLogger = 8,
+    ClientMetrics = 16,
+    Group = 32,
+}
+
+impl Kind {
+    const ALL: [Self; 5] = [Self::Topic, Self::Broker, Self::BrokerLogger, Self::ClientMetrics, Self::Group];
+
+    fn of_code(code: i8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as i8 == code)
+    }
+}
+
+/// DescribeConfigs (key 32, versions 1–4): every key of a resource with value, source, and on request the values
+/// behind it and documentation.
+///
+/// A broker answers for itself, by its id, and for what was set on all brokers, by the empty name; for loggers it
+/// shows the one level there is. An empty list of keys asks for all, as null does.
+pub(crate) async fn describe_configs<'a>(
+    cx: &Context<'_>,
+    request: DescribeConfigsRequest<'a>,
+) -> DescribeConfigsResponse<'a> {
+    let (synonyms, documentation) = (request.include_synonyms, request.include_documentation);
+    let results = request.resources.into_iter().map(|resource| {
+        let (error_code, error_message, configs) = match describe(cx.broker, &resource) {
+            Ok(entries) => {
+                let configs = entries.into_iter().map(|entry| result(entry, synonyms, documentation)).collect();
+                (ErrorCode::NONE, None, configs)
+            }
+            Err(refused) => (refused.code, Some(Str::Owned(refused.message)), Vec::new()),
+        };
+        let DescribeConfigsResource { resource_type, resource_name, .. } = resource;
+        DescribeConfigsResult { error_code, error_message, resource_type, resource_name, configs }
+    });
+    DescribeConfigsResponse { throttle_time_ms: 0, results: results.collect() }
+}
+
+fn describe(broker: &Broker, resource: &DescribeConfigsResource<'_>) -> Result<Vec<Entry>, Refused> {
+    let name = &*resource.resource_name;
+    let layers = broker.config().layers();
+    let entries = match Kind::of_code(resource.resource_type) {
+        Some(Kind::Topic) => describe_topic(&topic_overrides(broker, name)?, &layers),
+        Some(Kind::Broker) if name.is_empty() => describe_all_brokers(&layers),
+        Some(Kind::Broker) => {
+            is_this_broker(broker, name)?;
+            describe_broker(&layers, &broker.settings())
+        }
+        Some(Kind::BrokerLogger) => {
+            is_this_broker(broker, name)?;
+            vec![root_logger()]
+        }
+        Some(Kind::Group) => {
+            not_empty(name, "a group")?;
+            describe_group(&broker.overrides(&Resource::Group(name.to_owned())).unwrap_or_default(), &layers)
+        }
+        Some(Kind::ClientMetrics) => {
+            not_empty(name, "a client metrics subscription")?;
+            describe_client_metrics(&Overrides::new(), &layers)
+        }
+        None => return Err(unknown_kind(resource.resource_type)),
+    };
+    Ok(match resource.configuration_keys.as_deref() {
+        None | Some([]) => entries,
+        Some(keys) => entries.into_iter().filter(|entry| keys.contains(&Str::Borrowed(&*entry.name))).collect(),
+    })
+}
+
+fn result<'a>(entry: Entry, synonyms: bool, documentation: bool) -> DescribeConfigsResourceResult<'a> {
+    let synonym = |synonym: crate::config::Synonym| DescribeConfigsSynonym {
+        name: Str::Owned(synonym.name),
+        value: synonym.value.map(Str::Owned),
+        source: synonym.source as i8,
+    };
+    DescribeConfigsResourceResult {
+        name: entry.name,
+        value: entry.value.map(Str::Owned),
+        read_only: entry.read_only,
+        config_source: entry.source as i8,
+        is_sensitive: entry.is_sensitive,
+        synonyms: if synonyms { entry.synonyms.into_iter().map(synonym).collect() } else { Vec::new() },
+        config_type: entry.config_type,
+        documentation: entry.documentation.filter(|_| documentation),
+    }
+}
+
+/// The level at which the process logs. It is set at the start and cannot be changed from afar.
+fn root_logger() -> Entry {
+    let level = LevelFilter::current().into_level().map_or_else(|| "OFF".to_owned(), |level| level.to_string());
+    Entry {
+        name: "root".into(),
+        value: Some(level),
+        read_only: true,
+        source: Source::BrokerLogger,
+        is_sensitive: false,
+        synonyms: Vec::new(),
+        config_type: 0,
+        documentation: None,
+    }
+}
+
+/// IncrementalAlterConfigs (key 44, versions 0–1; KIP-339): sets, deletes, appends and subtracts single keys.
+///
+/// Each resource succeeds or fails by itself and as a whole. Loggers are refused: the level is given at the start.
+pub(crate) async fn incremental_alter_configs<'a>(
+    cx: &Context<'_>,
+    request: incremental::IncrementalAlterConfigsRequest<'a>,
+) -> incremental::IncrementalAlterConfigsResponse<'a> {
+    let twice = repeated(request.resources.iter().map(|resource| (resource.resource_type, resource.resource_name.clone())));
+    let responses = request.resources.into_iter().map(|resource| {
+        let outcome = once(&twice, resource.resource_type, &resource.resource_name).and_then(|()| {
+            alter(cx.broker, resource.resource_type, &resource.resource_name, request.validate_only, |target, own, layers| {
+                let asked = resource.configs.iter().map(alteration).collect::<Result<Vec<_>, _>>()?;
+                plan_changes(target, own, &asked, layers)
+            })
+        });
+        let (error_code, error_message) = outcome_fields(outcome);
+        incremental::AlterConfigsResourceResponse {
+            error_code,
+            error_message,
+            resource_type: resource.resource_type,
+            resource_name: resource.resource_name,
+        }
+    });
+    incremental::IncrementalAlterConfigsResponse { throttle_time_ms: 0, responses: responses.collect() }
+}
+
+fn alteration<'a>(config: &'a incremental::AlterableConfig<'_>) -> Result<Alteration<'a>, AlterError> {
+    let operation = Operation::of_code(config.config_operation)
+        .ok_or_else(|| AlterError::Request(format!("there is no operation {}", config.config_operation)))?;
+    Ok(Alteration { key: &config.name, operation, value: config.value.as_deref() })
+}
+
+/// AlterConfigs (key 33, versions 0–2): replaces all that a resource says itself. Old tools still send it.
+pub(crate) async fn alter_configs<'a>(cx: &Context<'_>, request: AlterConfigsRequest<'a>) -> AlterConfigsResponse<'a> {
+    let twice = repeated(request.resources.iter().map(|resource| (resource.resource_type, resource.resource_name.clone())));
+    let responses = request.resources.into_iter().map(|resource| {
+        let outcome = once(&twice, resource.resource_type, &resource.resource_name).and_then(|()| {
+            alter(cx.broker, resource.resource_type, &resource.resource_name, request.validate_only, |target, own, layers| {
+                let asked: Vec<_> =
+                    resource.configs.iter().map(|config| (&*config.name, config.value.as_deref())).collect();
+                plan_replacement(target, own, &asked, layers)
+            })
+        });
+        let (error_code, error_message) = outcome_fields(outcome);
+        let AlterConfigsResource { resource_type, resource_name, .. } = resource;
+        AlterConfigsResourceResponse { error_code, error_message, resource_type, resource_name }
+    });
+    AlterConfigsResponse { throttle_time_ms: 0, responses: responses.collect() }
+}
+
+/// Changes one resource, or only looks whether it could.
+fn alter(
+    broker: &Broker,
+    code: i8,
+    name: &str,
+    validate_only: bool,
+    plan: impl FnOnce(Target, &Overrides, &Layers) -> Result<Changes, AlterError>,
+) -> Result<(), Refused> {
+    let (target, resource) = match Kind::of_code(code) {
+        Some(Kind::Topic) => {
+            not_empty(name, "a topic")?;
+            topic_overrides(broker, name)?;
+            (Target::Topic, Resource::Topic(name.to_owned()))
+        }
+        Some(Kind::Broker) if name.is_empty() => (Target::AllBrokers, Resource::Broker(String::new())),
+        Some(Kind::Broker) => {
+            is_this_broker(broker, name)?;
+            // The name as we write it: "00" is this broker, too, but not under that key.
+            (Target::Broker, Resource::Broker(broker.node_id().to_string()))
+        }
+        Some(Kind::Group) => {
+            not_empty(name, "a group")?;
+            (Target::Group, Resource::Group(name.to_owned()))
+        }
+        Some(Kind::BrokerLogger) => {
+            let message = "the level of the log is given at the start and cannot be changed from afar";
+            return Err(Refused::new(ErrorCode::INVALID_REQUEST, message));
+        }
+        Some(Kind::ClientMetrics) => {
+            let message = "this broker takes no metrics from clients, so there is nothing to subscribe to";
+            return Err(Refused::new(ErrorCode::INVALID_REQUEST, message));
+        }
+        None => return Err(unknown_kind(code)),
+    };
+    let own = broker.overrides(&resource).unwrap_or_default();
+    let changes = plan(target, &own, &broker.config().layers()).map_err(|error| match error {
+        AlterError::Request(message) => Refused::new(ErrorCode::INVALID_REQUEST, message),
+        AlterError::Config(message) => Refused::new(ErrorCode::INVALID_CONFIG, message),
+    })?;
+    if validate_only { Ok(()) } else { broker.set_configs(&resource, &changes) }
+}
+
+/// ListConfigResources (key 74; version 0 lists client metrics subscriptions alone, version 1 every kind, KIP-1142):
+/// what has a configuration of its own, and every topic and broker.
+pub(crate) async fn list_config_resources<'a>(
+    cx: &Context<'_>,
+    request: ListConfigResourcesRequest,
+) -> ListConfigResourcesResponse<'a> {
+    let mut response =
+        ListConfigResourcesResponse { throttle_time_ms: 0, error_code: ErrorCode::NONE, config_resources: Vec::new() };
+    let kinds = match (cx.version, request.resource_types.as_slice()) {
+        (0, _) => vec![Kind::ClientMetrics],
+        (_, []) => Kind::ALL.to_vec(),
+        (_, codes) => match codes.iter().map(|code| Kind::of_code(*code)).collect() {
+            Some(kinds) => kinds,
+            None => {
+                response.error_code = ErrorCode::UNSUPPORTED_VERSION;
+                return response;
+            }
+        },
+    };
+    for kind in kinds {
+        let names = match kind {
+            Kind::Topic => cx.broker.topics.all().iter().map(|topic| topic.name().to_string()).collect(),
+            Kind::Broker | Kind::BrokerLogger => vec![cx.broker.node_id().to_string()],
+            Kind::Group => Vec::new(),
+            Kind::ClientMetrics => Vec::new(),
+        };
+        let resource = |name| ConfigResource { resource_name: Str::Owned(name), resource_type: kind as i8 };
+        response.config_resources.extend(names.into_iter().map(resource));
+    }
+    response
+}
+
+fn topic_overrides(broker: &Broker, name: &str) -> Result<BTreeMap<String, String>, Refused> {
+    broker.overrides(&Resource::Topic(name.to_owned())).ok_or_else(|| match check_name(name) {
+        Err(problem) => Refused::new(ErrorCode::INVALID_TOPIC_EXCEPTION, problem),
+        Ok(()) => Refused::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, format!("there is no topic {name}")),
+    })
+}
+
+fn is_this_broker(broker: &Broker, name: &str) -> Result<(), Refused> {
+    let own = broker.node_id();
+    match name.parse::<i32>() {
+        Ok(id) if id == own => Ok(()),
+        Ok(_) => Err(Refused::new(ErrorCode::INVALID_REQUEST, format!("this is broker {own}, not {name}"))),
+        Err(_) => {
+            Err(Refused::new(ErrorCode::INVALID_REQUEST, format!("a broker is named by its id, here {own}, not {name:?}")))
+        }
+    }
+}
+
+fn not_empty(name: &str, what: &str) -> Result<(), Refused> {
+    if name.is_empty() {
+        return Err(Refused::new(ErrorCode::INVALID_REQUEST, format!("the name of {what} must not be empty")));
+    }
+    Ok(())
+}
+
+fn unknown_kind(code: i8) -> Refused {
+    Refused::new(ErrorCode::INVALID_REQUEST, format!("there is no resource type {code}"))
+}
+
+/// The resources that a request names more than once. Kafka refuses every mention of them.
+fn repeated<T: Eq + Hash>(resources: impl Iterator<Item = T>) -> Vec<T> {
+    let mut counts: HashMap<T, usize> = HashMap::new();
+    for resource in resources {
+        *counts.entry(resource).or_default() += 1;
+    }
+    counts.into_iter().filter(|(_, count)| *count > 1).map(|(resource, _)| resource).collect()
+}
+
+fn once(twice: &[(i8, Str<'_>)], code: i8, name: &str) -> Result<(), Refused> {
+    if twice.iter().any(|(kind, resource)| *kind == code && *resource == name) {
+        return Err(Refused::new(ErrorCode::INVALID_REQUEST, format!("the request names {name} more than once")));
+    }
+    Ok(())
+}
+
+fn outcome_fields<'a>(outcome: Result<(), Refused>) -> (ErrorCode, Option<Str<'a>>) {
+    match outcome {
+        Ok(()) => (ErrorCode::NONE, None),
+        Err(refused) => (refused.code, Some(Str::Owned(refused.message))),
+    }
+}
