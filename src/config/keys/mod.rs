@@ -241,4 +241,99 @@ mod tests {
             }
         }
     }
+
+    /// Where our default is not Kafka's, and why.
+    const OTHER_DEFAULTS: &[(&str, &str)] = &[
+        ("broker.id", "one node needs no number given; clients' tests expect 0"),
+        ("node.id", "one node needs no number given; clients' tests expect 0"),
+        ("process.roles", "what is required in Kafka is always the same here"),
+        ("controller.listener.names", "there is no controller to listen for"),
+        ("listeners", "nobody logs in, so only this machine is served"),
+        ("log.dir", "data does not belong into a directory that is emptied at a restart"),
+        ("num.network.threads", "a thread for each core"),
+        ("group.initial.rebalance.delay.ms", "a lone consumer should not wait"),
+        ("offsets.topic.num.partitions", "there are no brokers to spread over"),
+        ("offsets.topic.replication.factor", "there is one broker"),
+        ("share.coordinator.state.topic.min.isr", "there is one broker"),
+        ("share.coordinator.state.topic.num.partitions", "there are no brokers to spread over"),
+        ("share.coordinator.state.topic.replication.factor", "there is one broker"),
+        ("transaction.state.log.min.isr", "there is one broker"),
+        ("transaction.state.log.num.partitions", "there are no brokers to spread over"),
+        ("transaction.state.log.replication.factor", "there is one broker"),
+    ];
+
+    /// Keys that are in no definition of Kafka's: read by plugins, retired, or our own.
+    const FURTHER_KEYS: &[&str] = &[
+        "allow.everyone.if.no.acl.found",
+        "cluster.id",
+        "follower.replication.throttled.rate",
+        "leader.replication.throttled.rate",
+        "message.downconversion.enable",
+        "quipu.durability",
+        "quipu.durability.interval.ms",
+        "quipu.replication.factor",
+        "replica.alter.log.dirs.io.max.bytes.per.second",
+        "super.users",
+    ];
+
+    #[test]
+    fn tables_agree_with_a_real_broker() {
+        let layers = crate::config::Layers::default();
+        let topic = crate::config::describe_topic(&BTreeMap::new(), &layers);
+        let group = crate::config::describe_group(&BTreeMap::new(), &layers);
+        let mut seen: Vec<(&str, &str)> = Vec::new();
+        let facts = include_str!("../../../tests/data/kafka-configs.tsv");
+        for line in facts.lines().filter(|line| !line.starts_with('#')) {
+            let [resource, name, value_type, default, update, visibility, _version, synonyms] =
+                line.split('\t').collect::<Vec<_>>()[..]
+            else {
+                panic!("malformed: {line}");
+            };
+            let table = match resource {
+                "topic" => &TOPIC,
+                "broker" => &BROKER,
+                "group" => &GROUP,
+                _ => &CLIENT_METRICS,
+            };
+            let row = table.get(name).unwrap_or_else(|| panic!("{resource} key {name} is missing"));
+            assert_eq!(row.domain.value_type.name(), value_type, "type of {name}");
+            assert_eq!(row.internal, visibility == "internal", "visibility of {name}");
+            if resource == "broker" {
+                let ours = match row.update {
+                    Update::ReadOnly => "read-only",
+                    Update::PerBroker => "per-broker",
+                    Update::ClusterWide => "cluster-wide",
+                };
+                assert_eq!(ours, update, "update mode of {name}");
+            }
+            let same = row.default.unwrap_or("\\N") == default;
+            let known = OTHER_DEFAULTS.iter().any(|(key, _)| resource == "broker" && *key == name);
+            assert!(
+                same != known,
+                "default of {resource} key {name}: {:?}, Kafka's is {default}",
+                row.default
+            );
+            let described = match resource {
+                "topic" => topic.iter().find(|entry| entry.name == name),
+                "group" => group.iter().find(|entry| entry.name == name),
+                _ => None,
+            };
+            if let (Some(entry), false) = (described, synonyms == "-") {
+                let ours: Vec<&str> = entry.synonyms.iter().map(|synonym| synonym.name.as_str()).collect();
+                assert_eq!(ours.join(" "), synonyms, "synonyms of {name}");
+            }
+            seen.push((resource, name));
+        }
+        for (resource, table) in
+            [("topic", &TOPIC), ("broker", &BROKER), ("group", &GROUP), ("metrics", &CLIENT_METRICS)]
+        {
+            for row in table.iter().filter(|row| !FURTHER_KEYS.contains(&row.name)) {
+                assert!(
+                    seen.contains(&(resource, row.name)),
+                    "{resource} key {} is not one of Kafka's",
+                    row.name
+                );
+            }
+        }
+    }
 }
