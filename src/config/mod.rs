@@ -91,10 +91,11 @@ impl Config {
     pub fn load(sources: Sources) -> Result<(Self, Vec<Warning>), ConfigErrors> {
         let mut errors = Vec::new();
         let mut warnings = Vec::new();
-        let given = gather(sources, &mut errors);
+        let mut given = gather(sources, &mut errors);
         for (key, entry) in &given {
             check_given(key, entry, &mut errors, &mut warnings);
         }
+        one_id(&mut given);
         let mut layers = Layers { given, dynamic: BrokerOverrides::default() };
         if !errors.is_empty() {
             // Look for more to say, but not about values that are known to be wrong.
@@ -183,6 +184,18 @@ fn gather(sources: Sources, errors: &mut Vec<ConfigError>) -> BTreeMap<String, G
     given
 }
 
+/// `broker.id` and `node.id` are one; who gives one has given both, and both are reported so.
+fn one_id(given: &mut BTreeMap<String, Given>) {
+    for (one, other) in [("node.id", "broker.id"), ("broker.id", "node.id")] {
+        if let (Some(id), false) = (given.get(one).cloned(), given.contains_key(other))
+            && !id.value.trim().starts_with('-')
+            && BROKER.get(one).is_some_and(|row| row.parse(&id.value).is_ok())
+        {
+            given.insert(other.to_owned(), id);
+        }
+    }
+}
+
 /// Checks one given value by itself.
 fn check_given(key: &str, given: &Given, errors: &mut Vec<ConfigError>, warnings: &mut Vec<Warning>) {
     let base = keys::listener_key(key).map_or(key, |(_, base)| base);
@@ -265,3 +278,6 @@ const RETIRED: &[(&str, &str)] = &[
     ("advertised.host.name", "set advertised.listeners"),
     ("advertised.port", "set advertised.listeners"),
 ];
+
+#[cfg(test)]
+mod tests;
