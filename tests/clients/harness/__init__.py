@@ -1,0 +1,1 @@
+"""What `tests/clients/run` is made of."""
