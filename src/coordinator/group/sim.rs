@@ -110,7 +110,7 @@ impl Sim {
     /// that agrees with it.
     fn check_replay(&self) {
         // The whole log each time would make long runs quadratic; a sample is enough.
-        if self.log.len() > 50 && self.last % 17 != 0 {
+        if self.log.len() > 50 && !self.last.is_multiple_of(17) {
             return;
         }
         assert_eq!(self.replayed().kept(), self.group.kept());

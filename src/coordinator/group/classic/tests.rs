@@ -91,7 +91,7 @@ fn g1_a_member_without_a_common_protocol_or_of_another_type_is_refused() {
 fn g1_the_initial_delay_is_extended_by_members_that_come_but_not_past_the_rebalance_timeout() {
     let mut sim = Sim::new();
     sim.settings.initial_rebalance_delay_ms = 3_000;
-    let mut join = |sim: &mut Sim| {
+    let join = |sim: &mut Sim| {
         let mut request = Sim::request("", RANGE);
         request.must_know_id = false;
         request.rebalance_timeout_ms = 7_000;

@@ -1,0 +1,29 @@
+//! DeleteGroups.
+
+use quipu_protocol::error_code::ErrorCode;
+use quipu_protocol::message::delete_groups::{
+    DeletableGroupResult, DeleteGroupsRequest, DeleteGroupsResponse,
+};
+
+use super::text;
+use crate::api::Context;
+
+/// Deletes groups without members, with their offsets.
+///
+/// Versions 0–3. From version 3 an error has a message.
+pub async fn delete_groups<'a>(
+    cx: &Context<'_>,
+    request: DeleteGroupsRequest<'a>,
+) -> DeleteGroupsResponse<'a> {
+    let mut results = Vec::with_capacity(request.groups_names.len());
+    for group_id in request.groups_names {
+        let error_code = cx.broker.groups.delete(&group_id).await.err().unwrap_or(ErrorCode::NONE);
+        let error_message = match error_code {
+            ErrorCode::GROUP_ID_NOT_FOUND => Some(text(&format!("Group {group_id} not found."))),
+            ErrorCode::NON_EMPTY_GROUP => Some(text(&format!("Group {group_id} still has members."))),
+            _ => None,
+        };
+        results.push(DeletableGroupResult { group_id, error_code, error_message });
+    }
+    DeleteGroupsResponse { throttle_time_ms: 0, results }
+}

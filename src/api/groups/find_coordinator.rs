@@ -1,0 +1,57 @@
+//! FindCoordinator.
+
+use quipu_protocol::error_code::ErrorCode;
+use quipu_protocol::message::find_coordinator::{
+    Coordinator, FindCoordinatorRequest, FindCoordinatorResponse,
+};
+
+use super::text;
+use crate::api::Context;
+
+/// First version that takes several keys (KIP-699).
+const FIRST_BATCH: i16 = 4;
+
+const GROUP: i8 = 0;
+const TRANSACTION: i8 = 1;
+
+/// Names the coordinator of groups and transactional ids: always this broker, at the address that the client used.
+///
+/// Versions 0–6. Version 0 knows groups only; share groups (key type 2, version 6) have no coordinator here yet.
+pub async fn find_coordinator<'a>(
+    cx: &Context<'_>,
+    request: FindCoordinatorRequest<'a>,
+) -> FindCoordinatorResponse<'a> {
+    let refused = !matches!(request.key_type, GROUP | TRANSACTION);
+    let (error_code, error_message) = if refused {
+        let message = format!("There is no coordinator for key type {} here.", request.key_type);
+        (ErrorCode::INVALID_REQUEST, Some(text(&message)))
+    } else {
+        (ErrorCode::NONE, None)
+    };
+    let (node_id, host, port) = if refused {
+        (-1, String::new(), -1)
+    } else {
+        let address = cx.broker.address_for(cx.local_addr);
+        (cx.broker.node_id(), address.host, i32::from(address.port))
+    };
+    if cx.version < FIRST_BATCH {
+        return FindCoordinatorResponse {
+            throttle_time_ms: 0,
+            error_code,
+            error_message,
+            node_id,
+            host: text(&host),
+            port,
+            coordinators: Vec::new(),
+        };
+    }
+    let coordinators = request.coordinator_keys.into_iter().map(|key| Coordinator {
+        key,
+        node_id,
+        host: text(&host),
+        port,
+        error_code,
+        error_message: error_message.clone(),
+    });
+    FindCoordinatorResponse { coordinators: coordinators.collect(), ..FindCoordinatorResponse::default() }
+}

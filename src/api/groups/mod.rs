@@ -1,0 +1,48 @@
+//! Consumer groups: membership and administration.
+//!
+//! Each function turns one request into calls of the [coordinator](crate::coordinator) and its answers into the
+//! response of that version.
+
+mod delete;
+mod describe;
+mod find_coordinator;
+mod heartbeat;
+mod join;
+mod leave;
+mod list;
+mod sync;
+
+pub use self::delete::delete_groups;
+pub use self::describe::describe_groups;
+pub use self::find_coordinator::find_coordinator;
+pub use self::heartbeat::heartbeat;
+pub use self::join::join_group;
+pub use self::leave::leave_group;
+pub use self::list::list_groups;
+pub use self::sync::sync_group;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use quipu_protocol::primitives::{Blob, Str};
+
+/// A text of ours as a field of a response.
+pub(super) fn text(text: &str) -> Str<'static> {
+    Cow::Owned(text.to_owned())
+}
+
+/// A text that may be missing, as a field of a response.
+pub(super) fn maybe_text(maybe: Option<&Arc<str>>) -> Option<Str<'static>> {
+    maybe.map(|it| text(it))
+}
+
+/// Bytes of ours as a field of a response.
+fn blob(bytes: &Bytes) -> Blob<'static> {
+    Cow::Owned(bytes.to_vec())
+}
+
+/// A text of a request that is kept.
+pub(super) fn shared(text: &str) -> Arc<str> {
+    Arc::from(text)
+}

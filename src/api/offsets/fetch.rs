@@ -1,0 +1,148 @@
+//! OffsetFetch.
+
+use quipu_protocol::error_code::ErrorCode;
+use quipu_protocol::message::offset_fetch::{
+    OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
+    OffsetFetchResponse, OffsetFetchResponseGroup, OffsetFetchResponsePartition,
+    OffsetFetchResponsePartitions, OffsetFetchResponseTopic, OffsetFetchResponseTopics,
+};
+use quipu_protocol::primitives::{Str, Uuid};
+
+use crate::api::Context;
+use crate::api::groups::text;
+use crate::coordinator::group::Group;
+use crate::coordinator::group::offsets::Committed;
+
+/// First version with an error of the whole group, and in which no topics mean all (KIP-88).
+const FIRST_WITH_GROUP_ERROR: i16 = 2;
+/// First version that takes several groups (KIP-709).
+const FIRST_BATCH: i16 = 8;
+/// First version that names topics by id (KIP-848).
+const FIRST_WITH_IDS: i16 = 10;
+
+/// Reads committed offsets. A partition without one, also of a group that does not exist, has offset −1.
+///
+/// Versions 1–10. From version 2 no topics mean all of the group's, from version 7 the client may insist on offsets
+/// that no open transaction can change, from version 8 a request names any number of groups, from version 9 the member,
+/// which says nothing about classic groups, and from version 10 topics go by their ids.
+pub async fn offset_fetch<'a>(cx: &Context<'_>, request: OffsetFetchRequest<'a>) -> OffsetFetchResponse<'a> {
+    if cx.version >= FIRST_BATCH {
+        let groups = request.groups.into_iter().map(|group| fetch_group(cx, group)).collect();
+        return OffsetFetchResponse { groups, ..OffsetFetchResponse::default() };
+    }
+    // Before, the one group is answered as the only one of a batch, and unpacked.
+    let topics = request.topics.map(|topics| {
+        let into = |topic: OffsetFetchRequestTopic<'a>| OffsetFetchRequestTopics {
+            name: topic.name,
+            topic_id: Uuid::ZERO,
+            partition_indexes: topic.partition_indexes,
+        };
+        topics.into_iter().map(into).collect()
+    });
+    let group = fetch_group(
+        cx,
+        OffsetFetchRequestGroup { group_id: request.group_id, member_id: None, member_epoch: -1, topics },
+    );
+    let topics = group.topics.into_iter().map(|topic| OffsetFetchResponseTopic {
+        name: topic.name,
+        partitions: topic
+            .partitions
+            .into_iter()
+            .map(|partition| OffsetFetchResponsePartition {
+                partition_index: partition.partition_index,
+                committed_offset: partition.committed_offset,
+                committed_leader_epoch: partition.committed_leader_epoch,
+                metadata: partition.metadata,
+                error_code: partition.error_code,
+            })
+            .collect(),
+    });
+    OffsetFetchResponse {
+        throttle_time_ms: 0,
+        topics: topics.collect(),
+        error_code: group.error_code,
+        groups: Vec::new(),
+    }
+}
+
+fn fetch_group<'a>(cx: &Context<'_>, request: OffsetFetchRequestGroup<'a>) -> OffsetFetchResponseGroup<'a> {
+    let OffsetFetchRequestGroup { group_id, topics, .. } = request;
+    let mut wanted = topics;
+    let fetched = cx.broker.groups.look(&group_id, |group| match wanted.take() {
+        Some(topics) => topics.into_iter().map(|topic| fetch_topic(cx, group, topic)).collect(),
+        None => group.map(|group| fetch_all(cx, group)).unwrap_or_default(),
+    });
+    let (error_code, topics) = match fetched {
+        Ok(topics) => (ErrorCode::NONE, topics),
+        // The oldest version has a place for errors at the partitions only.
+        Err(error) if cx.version < FIRST_WITH_GROUP_ERROR => {
+            let topics = wanted.unwrap_or_default().into_iter().map(|topic| refuse_topic(topic, error));
+            (error, topics.collect())
+        }
+        Err(error) => (error, Vec::new()),
+    };
+    OffsetFetchResponseGroup { group_id, topics, error_code }
+}
+
+fn fetch_topic<'a>(
+    cx: &Context<'_>,
+    group: Option<&Group>,
+    topic: OffsetFetchRequestTopics<'a>,
+) -> OffsetFetchResponseTopics<'a> {
+    let name = if cx.version < FIRST_WITH_IDS {
+        topic.name.clone()
+    } else {
+        match cx.broker.groups.topics().name_of(topic.topic_id) {
+            Some(name) => text(&name),
+            None => return refuse_topic(topic, ErrorCode::UNKNOWN_TOPIC_ID),
+        }
+    };
+    let partitions = topic.partition_indexes.iter().map(|&index| {
+        partition(index, group.and_then(|group| group.committed(&name, index)), ErrorCode::NONE)
+    });
+    let partitions = partitions.collect();
+    OffsetFetchResponseTopics { name, topic_id: topic.topic_id, partitions }
+}
+
+fn fetch_all(cx: &Context<'_>, group: &Group) -> Vec<OffsetFetchResponseTopics<'static>> {
+    let mut topics: Vec<OffsetFetchResponseTopics<'static>> = Vec::new();
+    for (name, index, committed) in group.all_committed() {
+        let found = partition(index, Some(committed), ErrorCode::NONE);
+        match topics.last_mut() {
+            Some(topic) if topic.name == **name => topic.partitions.push(found),
+            _ => {
+                let topic_id = cx.broker.groups.topics().id_of(name).unwrap_or(Uuid::ZERO);
+                topics.push(OffsetFetchResponseTopics {
+                    name: text(name),
+                    topic_id,
+                    partitions: vec![found],
+                });
+            }
+        }
+    }
+    if cx.version >= FIRST_WITH_IDS {
+        // A topic without an id is on its way out and could not be told from others.
+        topics.retain(|topic| !topic.topic_id.is_zero());
+    }
+    topics
+}
+
+fn refuse_topic(topic: OffsetFetchRequestTopics<'_>, error: ErrorCode) -> OffsetFetchResponseTopics<'_> {
+    let partitions = topic.partition_indexes.iter().map(|&index| partition(index, None, error)).collect();
+    OffsetFetchResponseTopics { name: topic.name, topic_id: topic.topic_id, partitions }
+}
+
+fn partition(
+    partition_index: i32,
+    committed: Option<&Committed>,
+    error_code: ErrorCode,
+) -> OffsetFetchResponsePartitions<'static> {
+    let metadata: Str<'static> = committed.map_or_else(|| text(""), |committed| text(&committed.metadata));
+    OffsetFetchResponsePartitions {
+        partition_index,
+        committed_offset: committed.map_or(-1, |committed| committed.offset),
+        committed_leader_epoch: committed.map_or(-1, |committed| committed.leader_epoch),
+        metadata: Some(metadata),
+        error_code,
+    }
+}

@@ -1,0 +1,9 @@
+//! Committed offsets of groups.
+
+mod commit;
+mod delete;
+mod fetch;
+
+pub use self::commit::offset_commit;
+pub use self::delete::offset_delete;
+pub use self::fetch::offset_fetch;
