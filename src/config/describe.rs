@@ -137,10 +137,7 @@ fn broker_entry(name: &str, layers: &Layers, settings: Option<&Settings>) -> Ent
     let row = row_of(name);
     let is_sensitive = row.is_none_or(ConfigKey::is_sensitive);
     let mut synonyms = synonyms(layers, name);
-    let mut value = match layers.values(name).next() {
-        Some((text, _)) => Some(canonical(row, text)),
-        None => None,
-    };
+    let mut value = layers.values(name).next().map(|(text, _)| canonical(row, text));
     if let (None, "num.network.threads", Some(settings)) = (&value, name, settings) {
         // The default depends on the machine.
         value = Some(settings.network.threads.to_string());

@@ -55,7 +55,7 @@ pub enum ConfigError {
     /// A value that its key does not accept.
     Value {
         /// Key, value and what was expected.
-        invalid: InvalidValue,
+        invalid: Box<InvalidValue>,
         /// Where the value stands.
         origin: Origin,
         /// A value that would do.

@@ -204,7 +204,11 @@ fn check_given(key: &str, given: &Given, errors: &mut Vec<ConfigError>, warnings
         if let Err(mut invalid) = row.parse(&given.value) {
             key.clone_into(&mut invalid.key);
             let example = row.domain.example(row.default).into_owned();
-            errors.push(ConfigError::Value { invalid, origin: given.origin.clone(), example });
+            errors.push(ConfigError::Value {
+                invalid: Box::new(invalid),
+                origin: given.origin.clone(),
+                example,
+            });
         }
         return;
     }
