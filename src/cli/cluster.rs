@@ -1,0 +1,110 @@
+//! `quipu cluster`: who is there and what they speak.
+
+use clap::{Args, Subcommand};
+use kafka_protocol::messages::DescribeClusterRequest;
+use serde_json::{Value, json};
+
+use crate::client::Cluster;
+
+use super::connect::{Admin, Format};
+use super::failure::Failure;
+use super::output::{Rows, number, say, show_json, text};
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct ClusterArgs {
+    #[command(subcommand)]
+    command: Option<ClusterCommand>,
+    #[command(flatten)]
+    admin: Admin,
+}
+
+#[derive(Debug, Subcommand)]
+enum ClusterCommand {
+    /// Show the cluster's id, its brokers, its controller and its features (what `quipu cluster` alone does).
+    Info(Admin),
+    /// Show the requests that a broker offers, with their versions.
+    #[command(visible_alias = "apis")]
+    ApiVersions(Admin),
+}
+
+pub(super) fn run(args: ClusterArgs) -> Result<(), Failure> {
+    match args.command {
+        None => info(&args.admin),
+        Some(ClusterCommand::Info(admin)) => info(&admin),
+        Some(ClusterCommand::ApiVersions(admin)) => api_versions(&admin),
+    }
+}
+
+/// The cluster's id, controller and brokers, from DescribeCluster where it is offered, else from Metadata.
+struct Facts {
+    id: Option<String>,
+    controller: i32,
+    brokers: Vec<(i32, String, i32, Option<String>)>,
+}
+
+fn facts(cluster: &mut Cluster) -> Result<Facts, Failure> {
+    if cluster.any()?.version::<DescribeClusterRequest>(i16::MAX).is_ok() {
+        let response = cluster.call(&DescribeClusterRequest::default().with_endpoint_type(1))?;
+        if response.error_code == 0 {
+            let mut brokers: Vec<_> = response
+                .brokers
+                .iter()
+                .map(|b| {
+                    (b.broker_id.0, b.host.to_string(), b.port, b.rack.as_ref().map(ToString::to_string))
+                })
+                .collect();
+            brokers.sort();
+            let id = Some(response.cluster_id.to_string());
+            return Ok(Facts { id, controller: response.controller_id.0, brokers });
+        }
+    }
+    cluster.describe(Some(&[]), false)?;
+    let brokers = cluster.nodes().map(|n| (n.id, n.host.clone(), n.port, n.rack.clone())).collect();
+    Ok(Facts { id: cluster.cluster_id().map(str::to_owned), controller: cluster.controller(), brokers })
+}
+
+fn info(admin: &Admin) -> Result<(), Failure> {
+    let mut cluster = admin.connect.open()?;
+    let features = cluster.any()?.features().to_vec();
+    let facts = facts(&mut cluster)?;
+    let mut brokers =
+        Rows::new([number("id"), text("host"), number("port"), text("rack"), text("controller")]);
+    for (id, host, port, rack) in &facts.brokers {
+        brokers.push([json!(id), json!(host), json!(port), json!(rack), json!(*id == facts.controller)]);
+    }
+    let mut levels = Rows::new([text("feature"), number("level"), number("lowest"), number("highest")]);
+    for feature in &features {
+        levels.push([json!(feature.name), json!(feature.finalized), json!(feature.min), json!(feature.max)]);
+    }
+    if admin.format == Format::Json {
+        let value: Value = json!({
+            "cluster_id": facts.id,
+            "controller": facts.controller,
+            "brokers": brokers.to_json(),
+            "features": levels.to_json(),
+        });
+        return Ok(show_json(&value)?);
+    }
+    say(&format!("Cluster {}\n", facts.id.as_deref().unwrap_or("without an id")))?;
+    brokers.show(Format::Table)?;
+    if !levels.is_empty() {
+        say("")?;
+        levels.show(Format::Table)?;
+    }
+    Ok(())
+}
+
+fn api_versions(admin: &Admin) -> Result<(), Failure> {
+    let mut cluster = admin.connect.open()?;
+    let connection = cluster.any()?;
+    let mut offered: Vec<(i16, (i16, i16))> =
+        connection.versions().iter().map(|(key, range)| (*key, *range)).collect();
+    offered.sort_unstable();
+    let mut rows = Rows::new([number("key"), text("name"), number("lowest"), number("highest")]);
+    for (key, (lowest, highest)) in offered {
+        let name = quipu_protocol::ApiKey::try_from(key).map(|key| key.name()).ok();
+        rows.push([json!(key), json!(name), json!(lowest), json!(highest)]);
+    }
+    Ok(rows.show(admin.format)?)
+}

@@ -1,0 +1,137 @@
+//! The command line: one module per subcommand, one place for how results and failures look.
+//!
+//! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage.
+
+mod calendar;
+mod cluster;
+mod config;
+mod connect;
+mod consume;
+pub mod dev;
+mod dump;
+mod encoding;
+mod failure;
+mod group;
+mod output;
+mod place;
+mod produce;
+mod progress;
+pub mod serve;
+mod template;
+mod topic;
+
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Config, ConfigErrors, Sources};
+
+/// A self-contained broker that speaks the Kafka protocol.
+///
+/// Without a command it starts the broker on 127.0.0.1:9092 with its data in ./quipu-data.
+#[derive(Debug, Parser)]
+#[command(
+    name = "quipu",
+    version,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    after_help = "Examples:
+  quipu                                     start a durable broker on 127.0.0.1:9092
+  quipu dev --port 0 --print-json           a broker in memory, on any free port
+  echo hello | quipu produce greetings      send a line
+  quipu consume greetings -e                read everything, then stop
+  quipu topic create orders -p 12           make a topic
+
+Exit codes: 0 done, 1 failed, 2 wrong usage."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: serve::ServeArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the durable broker (what `quipu` alone does).
+    Serve(serve::ServeArgs),
+    /// Start a broker in memory, for tests: gone when it ends.
+    Dev(dev::DevArgs),
+    /// Create, list, describe, change and delete topics.
+    #[command(visible_alias = "topics")]
+    Topic(topic::TopicArgs),
+    /// Send records from stdin or a file.
+    Produce(produce::ProduceArgs),
+    /// Read records.
+    Consume(consume::ConsumeArgs),
+    /// Look at consumer groups, move and delete their offsets.
+    #[command(visible_alias = "groups")]
+    Group(group::GroupArgs),
+    /// Read and change the configuration of topics, brokers and groups.
+    Config(config::ConfigArgs),
+    /// Show the cluster: brokers, features, versions.
+    Cluster(cluster::ClusterArgs),
+    /// Look inside segment files, without a broker.
+    Dump(dump::DumpArgs),
+}
+
+/// Sends log lines to stderr, in colour when that is a terminal. `QUIPU_LOG` (or `RUST_LOG`) chooses the level, `info` if
+/// it is not set.
+fn log_to_stderr() {
+    let filter = ["QUIPU_LOG", "RUST_LOG"].iter().find_map(|name| std::env::var(name).ok());
+    let filter = EnvFilter::builder().parse_lossy(filter.unwrap_or_else(|| "info".into()));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
+    // Whoever set up logging before us keeps it.
+    let _ = lines.with_ansi(io::stderr().is_terminal()).with_writer(io::stderr).try_init();
+}
+
+/// Reads the broker's configuration and logs what is odd about it.
+fn load_config(sources: Sources) -> Result<Config, ConfigErrors> {
+    let (config, warnings) = Config::load(sources)?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(config)
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        None => return serve::run(cli.serve),
+        Some(Command::Serve(args)) => return serve::run(args),
+        Some(Command::Dev(args)) => return dev::run(args),
+        Some(Command::Topic(args)) => topic::run(args),
+        Some(Command::Produce(args)) => produce::run(args),
+        Some(Command::Consume(args)) => consume::run(args),
+        Some(Command::Group(args)) => group::run(args),
+        Some(Command::Config(args)) => config::run(args),
+        Some(Command::Cluster(args)) => cluster::run(args),
+        Some(Command::Dump(args)) => dump::run(args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_says_what_it_does() {
+        for command in Cli::command().get_subcommands() {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! Reads records from chosen places.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::fetch_response::PartitionData;
+use kafka_protocol::messages::{BrokerId, FetchRequest};
+use quipu_protocol::ErrorCode;
+use quipu_protocol::record::{BatchHeader, BatchView, Headers, RecordError, Records};
+use quipu_storage::compress::{self, Codec};
+
+use super::cluster::topic_name;
+use super::{At, ClientError, Cluster, TopicPartition};
+
+/// The last Fetch version that names topics; from 13 on they go by id.
+const FETCH_BY_NAME: i16 = 12;
+const PARTITION_BYTES: i32 = 1 << 20;
+const RESPONSE_BYTES: i32 = 50 << 20;
+/// Largest uncompressed batch that we take.
+const MAX_BATCH_BYTES: usize = 256 << 20;
+
+/// Which records a reader sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i8)]
+pub enum Isolation {
+    /// All of them, also those of open and aborted transactions.
+    ReadUncommitted = 0,
+    /// Those outside of transactions and those of committed ones.
+    ReadCommitted = 1,
+}
+
+/// A record that was read, borrowed from its batch.
+#[derive(Clone, Debug)]
+pub struct Record<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
+    /// Milliseconds since 1970, −1 if it has none.
+    pub timestamp: i64,
+    /// The key.
+    pub key: Option<&'a [u8]>,
+    /// The value.
+    pub value: Option<&'a [u8]>,
+    /// The headers in order, names may repeat.
+    pub headers: Headers<'a>,
+    /// The header of the batch that it travelled in.
+    pub batch: &'a BatchHeader,
+}
+
+#[derive(Clone, Debug)]
+struct Position {
+    next: i64,
+    high_watermark: Option<i64>,
+    max_bytes: i32,
+}
+
+/// Reads assigned partitions from assigned offsets on.
+#[derive(Debug)]
+pub struct Consumer {
+    isolation: Isolation,
+    positions: BTreeMap<TopicPartition, Position>,
+    max_wait: Duration,
+}
+
+impl Consumer {
+    /// A consumer without partitions. The broker may hold a fetch for `max_wait` when there is nothing to read.
+    pub fn new(isolation: Isolation, max_wait: Duration) -> Self {
+        Self { isolation, positions: BTreeMap::new(), max_wait }
+    }
+
+    /// Reads `partition` from `offset` on.
+    pub fn assign(&mut self, partition: TopicPartition, offset: i64) {
+        self.positions
+            .insert(partition, Position { next: offset, high_watermark: None, max_bytes: PARTITION_BYTES });
+    }
+
+    /// Stops reading a partition.
+    pub fn unassign(&mut self, partition: &TopicPartition) {
+        self.positions.remove(partition);
+    }
+
+    /// Stops reading everything.
+    pub fn clear(&mut self) {
+        self.positions.clear();
+    }
+
+    /// Whether no partition is left.
+    pub fn is_empty(&self) -> bool {
+        self.positions.is_empty()
+    }
+
+    /// The offset of the next record of each partition.
+    pub fn positions(&self) -> impl Iterator<Item = (&TopicPartition, i64)> {
+        self.positions.iter().map(|(partition, position)| (partition, position.next))
+    }
+
+    /// The end that the last fetch of a partition told.
+    pub fn high_watermark(&self, partition: &TopicPartition) -> Option<i64> {
+        self.positions.get(partition)?.high_watermark
+    }
+
+    /// Fetches once from every leader and hands each record to `each`, in offset order per partition. When `each` breaks,
+    /// the record it was given counts as read and those after it do not.
+    ///
+    /// An offset that the log no longer holds is moved to the log's nearest end; the partitions that this happened to are
+    /// returned.
+    pub fn poll(
+        &mut self,
+        cluster: &mut Cluster,
+        each: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
+    ) -> Result<Vec<TopicPartition>, ClientError> {
+        let partitions: Vec<_> = self.positions.keys().cloned().collect();
+        let leaders = cluster.by_leader(&partitions)?;
+        let max_wait = self.max_wait / leaders.len().max(1) as u32;
+        let mut moved = Vec::new();
+        for (leader, partitions) in leaders {
+            let request = self.request(&partitions, max_wait);
+            let connection = cluster.node(leader)?;
+            let version = connection.version::<FetchRequest>(FETCH_BY_NAME)?;
+            let response = match connection.call_at(&request, version, max_wait) {
+                Ok(response) => response,
+                Err(error) => {
+                    if error.is_transport() {
+                        cluster.forget(leader);
+                    }
+                    return Err(error);
+                }
+            };
+            if response.error_code != 0 {
+                return Err(ClientError::broker("fetch", response.error_code, None));
+            }
+            for topic in &response.responses {
+                for data in &topic.partitions {
+                    let partition = TopicPartition::new(topic.topic.to_string(), data.partition_index);
+                    match ErrorCode(data.error_code) {
+                        ErrorCode::NONE => {
+                            if self.take(&partition, data, each)?.is_break() {
+                                return Ok(moved);
+                            }
+                        }
+                        ErrorCode::OFFSET_OUT_OF_RANGE => {
+                            self.clamp(cluster, &partition)?;
+                            moved.push(partition);
+                        }
+                        code => {
+                            cluster.forget_leader(&partition);
+                            return Err(ClientError::broker(format!("partition {partition}"), code.0, None));
+                        }
+                    }
+                }
+            }
+        }
+        Ok(moved)
+    }
+
+    fn request(&self, partitions: &[TopicPartition], max_wait: Duration) -> FetchRequest {
+        let mut topics: BTreeMap<&str, Vec<FetchPartition>> = BTreeMap::new();
+        for p in partitions {
+            let Some(position) = self.positions.get(p) else { continue };
+            let entry = FetchPartition::default()
+                .with_partition(p.partition)
+                .with_current_leader_epoch(-1)
+                .with_fetch_offset(position.next)
+                .with_log_start_offset(-1)
+                .with_partition_max_bytes(position.max_bytes);
+            topics.entry(&p.topic).or_default().push(entry);
+        }
+        let topics = topics
+            .into_iter()
+            .map(|(name, partitions)| {
+                FetchTopic::default().with_topic(topic_name(name)).with_partitions(partitions)
+            })
+            .collect();
+        FetchRequest::default()
+            .with_replica_id(BrokerId(-1))
+            .with_max_wait_ms(max_wait.as_millis().try_into().unwrap_or(i32::MAX))
+            .with_min_bytes(1)
+            .with_max_bytes(RESPONSE_BYTES)
+            .with_isolation_level(self.isolation as i8)
+            .with_session_epoch(-1)
+            .with_topics(topics)
+    }
+
+    fn take(
+        &mut self,
+        partition: &TopicPartition,
+        data: &PartitionData,
+        each: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, ClientError> {
+        let Some(position) = self.positions.get_mut(partition) else { return Ok(ControlFlow::Continue(())) };
+        position.high_watermark = Some(data.high_watermark);
+        let mut rest: &[u8] = data.records.as_deref().unwrap_or_default();
+        let mut aborted = Aborted::new(self.isolation, data);
+        let before = position.next;
+        while !rest.is_empty() {
+            let batch = match BatchView::parse(rest) {
+                Ok(batch) => batch,
+                // An answer may end in the middle of a batch.
+                Err(RecordError::Truncated { .. }) => break,
+                Err(error) => return Err(corrupt(partition, position.next, &error)),
+            };
+            rest = &rest[batch.bytes().len()..];
+            let header = batch.header();
+            if batch.computed_crc() != header.crc {
+                return Err(corrupt(partition, header.base_offset, &"its checksum is wrong"));
+            }
+            let skip = aborted.hides(&batch) || header.attributes.is_control();
+            if !skip && header.last_offset() >= position.next {
+                let plain = plain_records(&batch).map_err(|e| corrupt(partition, header.base_offset, &e))?;
+                let payload = plain.as_deref().unwrap_or_else(|| batch.payload());
+                for record in Records::new(payload, header.records_count) {
+                    let record = record.map_err(|e| corrupt(partition, header.base_offset, &e))?;
+                    let offset = header.base_offset + i64::from(record.offset_delta);
+                    if offset < position.next {
+                        continue;
+                    }
+                    position.next = offset + 1;
+                    let timestamp = match header.attributes.is_log_append_time() {
+                        true => header.max_timestamp,
+                        false => header.base_timestamp.wrapping_add(record.timestamp_delta),
+                    };
+                    let flow = each(Record {
+                        topic: &partition.topic,
+                        partition: partition.partition,
+                        offset,
+                        timestamp,
+                        key: record.key,
+                        value: record.value,
+                        headers: record.headers(),
+                        batch: header,
+                    });
+                    if flow.is_break() {
+                        return Ok(ControlFlow::Break(()));
+                    }
+                }
+            }
+            position.next = position.next.max(header.last_offset() + 1);
+        }
+        let cut_short = position.next == before && data.records.as_ref().is_some_and(|r| !r.is_empty());
+        position.max_bytes = if cut_short { position.max_bytes.saturating_mul(2) } else { PARTITION_BYTES };
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn clamp(&mut self, cluster: &mut Cluster, partition: &TopicPartition) -> Result<(), ClientError> {
+        let one = std::slice::from_ref(partition);
+        let start = cluster.offsets(one, At::Start, self.isolation)?.get(partition).copied().unwrap_or(0);
+        let end = cluster.offsets(one, At::End, self.isolation)?.get(partition).copied().unwrap_or(0);
+        if let Some(position) = self.positions.get_mut(partition) {
+            position.next = position.next.clamp(start, end.max(start));
+        }
+        Ok(())
+    }
+}
+
+/// The transactions that a read-committed fetch must hide, as Kafka's `CompletedFetch` does: a producer's records are
+/// hidden from the first offset of its aborted transaction up to its abort marker.
+struct Aborted {
+    to_come: Vec<(i64, i64)>,
+    hidden: HashMap<i64, ()>,
+}
+
+impl Aborted {
+    fn new(isolation: Isolation, data: &PartitionData) -> Self {
+        let mut to_come = Vec::new();
+        if isolation == Isolation::ReadCommitted {
+            let listed = data.aborted_transactions.iter().flatten();
+            to_come.extend(listed.map(|aborted| (aborted.first_offset, aborted.producer_id.0)));
+        }
+        to_come.sort_unstable_by(|a, b| b.cmp(a));
+        Self { to_come, hidden: HashMap::new() }
+    }
+
+    fn hides(&mut self, batch: &BatchView<'_>) -> bool {
+        let header = batch.header();
+        while let Some(&(first, producer)) = self.to_come.last()
+            && first <= header.last_offset()
+        {
+            self.to_come.pop();
+            self.hidden.insert(producer, ());
+        }
+        if header.attributes.is_control() {
+            if is_abort_marker(batch) {
+                self.hidden.remove(&header.producer_id);
+            }
+            return true;
+        }
+        header.attributes.is_transactional() && self.hidden.contains_key(&header.producer_id)
+    }
+}
+
+/// A control record's key is its version and its type, two 16-bit numbers; type 0 is abort.
+fn is_abort_marker(batch: &BatchView<'_>) -> bool {
+    let mut records = Records::new(batch.payload(), batch.header().records_count);
+    let key = records.next().and_then(Result::ok).and_then(|record| record.key);
+    key.and_then(|key| key.get(2..4)).is_some_and(|kind| kind == [0, 0])
+}
+
+/// The records of a compressed batch, uncompressed; none if they are plain already.
+pub(crate) fn plain_records(batch: &BatchView<'_>) -> Result<Option<Bytes>, String> {
+    let number = batch.header().attributes.codec();
+    let codec = Codec::from_number(number).ok_or_else(|| format!("its compression {number} is unknown"))?;
+    if codec == Codec::None {
+        return Ok(None);
+    }
+    let plain =
+        compress::decompress(codec, batch.payload(), MAX_BATCH_BYTES).map_err(|error| error.to_string())?;
+    Ok(Some(Bytes::from(plain)))
+}
+
+fn corrupt(partition: &TopicPartition, offset: i64, detail: &dyn std::fmt::Display) -> ClientError {
+    ClientError::Other(format!(
+        "the batch at offset {offset} of partition {partition} cannot be read: {detail}. Continue after it with --offset"
+    ))
+}
