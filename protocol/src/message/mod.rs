@@ -2,6 +2,11 @@
 //!
 //! Fields carry Kafka's names in snake case; attributes carry the versions in which a field is on the
 //! wire, is nullable or is tagged. The derive macro turns the declaration into decode and encode.
+//!
+//! `Default` is Kafka's default, which is also what a field holds after decoding a version without it. A
+//! field that may be null is null by default only where Kafka's schema says so (here: `default = null`);
+//! many error messages are *empty* instead, so an answer without one sets it to `None` itself. Records
+//! are null by default; Kafka's brokers answer a fetch without data with empty records.
 #![allow(missing_docs)] // The names are Kafka's; its protocol guide documents each field.
 
 pub mod add_offsets_to_txn;

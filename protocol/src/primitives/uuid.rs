@@ -89,6 +89,8 @@ mod tests {
     #[test]
     fn shows_and_reads_kafkas_form() {
         assert_eq!(Uuid::ZERO.to_string(), "AAAAAAAAAAAAAAAAAAAAAA");
+        // Kafka's reserved identifier of the metadata topic.
+        assert_eq!(Uuid(1u128.to_be_bytes()).to_string(), "AAAAAAAAAAAAAAAAAAAAAQ");
         assert_eq!(Uuid([0xff; 16]).to_string(), "_____________________w");
         for seed in 0..=255u8 {
             let uuid =
