@@ -12,6 +12,7 @@
 //! A topic or group may say its own over all of these. A key that no table knows is kept and reported with a warning
 //! that names the nearest known key, as far as that is harmless: if it looks like a security key, the start stops.
 
+mod addresses;
 mod alter;
 mod describe;
 pub mod environment;

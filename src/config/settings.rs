@@ -1,8 +1,8 @@
 //! What the broker reads: the values in force, typed.
 
 use super::error::{ConfigError, Warning};
-use super::layers::Layers;
-use super::listener::{self, Listener, SecurityProtocol};
+use super::layers::{Given, Layers};
+use super::listener::Listener;
 use super::origin::Origin;
 use super::topic_config::{TopicConfig, TopicOverrides};
 use std::collections::BTreeMap;
@@ -315,18 +315,18 @@ fn groups(layers: &Layers) -> GroupSettings {
 }
 
 /// Reads what has to be taken apart or compared, and collects what is wrong.
-struct Check<'a> {
-    layers: &'a Layers,
-    errors: &'a mut Vec<ConfigError>,
+pub(super) struct Check<'a> {
+    pub(super) layers: &'a Layers,
+    pub(super) errors: &'a mut Vec<ConfigError>,
     warnings: &'a mut Vec<Warning>,
 }
 
 impl Check<'_> {
-    fn origin(&self, key: &str) -> Origin {
+    pub(super) fn origin(&self, key: &str) -> Origin {
         self.layers.given.get(key).map_or(Origin::Default, |given| given.origin.clone())
     }
 
-    fn unusable(&mut self, key: &'static str, problem: impl Into<String>) {
+    pub(super) fn unusable(&mut self, key: &'static str, problem: impl Into<String>) {
         let origin = self.origin(key);
         self.errors.push(ConfigError::Unusable { key, origin, problem: problem.into() });
     }
@@ -379,7 +379,11 @@ impl Check<'_> {
 
     fn data_dir(&mut self) -> PathBuf {
         let key = if self.layers.list("log.dirs").is_empty() { "log.dir" } else { "log.dirs" };
-        let dirs = self.layers.list(key);
+        let dirs = match self.layers.given.get(key) {
+            // A flag names one directory, commas and all.
+            Some(Given { value, origin: Origin::Flag(_) }) => vec![value.clone()],
+            _ => self.layers.list(key),
+        };
         if dirs.len() > 1 {
             self.note(key, format!("all data goes to the first of {} directories, {}", dirs.len(), dirs[0]));
         }
@@ -438,102 +442,6 @@ impl Check<'_> {
             fetch_session_slots: layers.size("max.incremental.fetch.session.cache.slots"),
             max_request_partitions: layers.size("max.request.partition.size.limit"),
         }
-    }
-
-    /// Listeners and advertised listeners.
-    fn addresses(&mut self) -> (Vec<Listener>, Vec<Listener>) {
-        let map = self.layers.text("listener.security.protocol.map").unwrap_or_default();
-        let map = listener::parse_map(&map).unwrap_or_else(|problem| {
-            self.unusable("listener.security.protocol.map", problem);
-            Vec::new()
-        });
-        // The image derives listeners from advertised ones when only those are in the environment.
-        let derived = !self.layers.is_set("listeners")
-            && matches!(self.origin("advertised.listeners"), Origin::Environment(_));
-        let listeners = if derived {
-            let mut all = self.listener_list("advertised.listeners", &map);
-            for listener in &mut all {
-                listener.host = "0.0.0.0".to_owned();
-            }
-            all
-        } else {
-            self.listener_list("listeners", &map)
-        };
-        let advertised = self.listener_list("advertised.listeners", &map);
-        if listeners.is_empty() && self.errors.is_empty() {
-            self.unusable(
-                "listeners",
-                "names no listener for clients, for example PLAINTEXT://127.0.0.1:9092",
-            );
-        }
-        for listener in &advertised {
-            if !listeners.iter().any(|known| known.name == listener.name) {
-                self.unusable(
-                    "advertised.listeners",
-                    format!("{} is not one of listeners; add it there", listener.name),
-                );
-            }
-            if matches!(listener.host.as_str(), "0.0.0.0" | "::") {
-                self.unusable(
-                    "advertised.listeners",
-                    format!(
-                        "clients cannot connect to {}; name the host that they use, or leave the key out",
-                        listener.host
-                    ),
-                );
-            }
-        }
-        (listeners, advertised)
-    }
-
-    fn listener_list(&mut self, key: &'static str, map: &[(String, SecurityProtocol)]) -> Vec<Listener> {
-        let controllers: Vec<String> = self
-            .layers
-            .list("controller.listener.names")
-            .iter()
-            .map(|name| name.to_ascii_uppercase())
-            .collect();
-        let mut list: Vec<Listener> = Vec::new();
-        for item in self.layers.list(key) {
-            let (name, host, port) = match listener::parse(&item) {
-                Ok(parts) => parts,
-                Err(problem) => {
-                    self.unusable(key, problem);
-                    continue;
-                }
-            };
-            // There is no metadata quorum to talk to, so nothing listens for one.
-            if controllers.contains(&name) {
-                continue;
-            }
-            let Some((_, protocol)) = map.iter().find(|(known, _)| *known == name) else {
-                self.unusable(key, format!("the protocol of {name} is not known; add {name}:PLAINTEXT to listener.security.protocol.map"));
-                continue;
-            };
-            if *protocol != SecurityProtocol::Plaintext {
-                self.unusable(
-                    key,
-                    format!(
-                        "{name} asks for {}, which this version does not speak; only PLAINTEXT is served",
-                        protocol.name()
-                    ),
-                );
-                continue;
-            }
-            if list.iter().any(|known| known.name == name) {
-                self.unusable(key, format!("{name} stands in the list twice"));
-                continue;
-            }
-            if key == "listeners"
-                && port != 0
-                && list.iter().any(|known| known.port == port && known.host == host)
-            {
-                self.unusable(key, format!("{item} has the host and port of another listener"));
-                continue;
-            }
-            list.push(Listener { name, protocol: *protocol, host, port });
-        }
-        list
     }
 }
 

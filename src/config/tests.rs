@@ -240,6 +240,20 @@ fn listeners_that_cannot_be_opened_are_refused() {
 }
 
 #[test]
+fn flags_need_neither_names_nor_lists() {
+    let (config, warnings) = load(Sources {
+        flags: vec![
+            ("--listen", "listeners".into(), "PLAINTEXT://127.0.0.1:1,PLAINTEXT2://[::1]:2".into()),
+            ("--data-dir", "log.dirs".into(), "/data,with a comma".into()),
+        ],
+        ..Sources::default()
+    });
+    assert_eq!(warnings, [""; 0]);
+    assert_eq!(config.settings().listeners.len(), 2);
+    assert_eq!(config.settings().data_dir, Path::new("/data,with a comma"));
+}
+
+#[test]
 fn values_that_contradict_each_other_are_refused() {
     for (arguments, part) in [
         (&["node.id=1", "broker.id=2"][..], "broker.id: 2 and node.id, which is 1, must be the same"),
