@@ -139,7 +139,7 @@ impl Producers {
         };
         if header.producer_epoch != state.epoch {
             state.epoch = header.producer_epoch;
-            state.count = 0;
+            (state.marks, state.count) = Default::default();
         }
         state.last_append_ms = now;
         if header.base_sequence >= 0 {

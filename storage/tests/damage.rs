@@ -1,0 +1,303 @@
+//! What a crash or a bad disk leaves behind, and what opening makes of it.
+
+mod support;
+
+use std::io::IoSlice;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use quipu_protocol::record::position;
+use quipu_storage::disk::{DirectoryDisk, Disk, LockError, MemoryDisk, OpenMode, read_file};
+use quipu_storage::{LogConfig, OnDamage, OpenError, open};
+use support::*;
+
+fn path(name: &str) -> PathBuf {
+    Path::new(DIR).join(name)
+}
+
+fn names(disk: &Arc<dyn Disk>, suffix: &str) -> Vec<String> {
+    let mut names: Vec<_> = disk.list(Path::new(DIR)).unwrap().into_iter().map(|entry| entry.name).collect();
+    names.retain(|name| name.ends_with(suffix));
+    names.sort();
+    names
+}
+
+/// A copy of all files, to break in another way each time.
+fn copy(disk: &Arc<dyn Disk>) -> Arc<dyn Disk> {
+    let copy = MemoryDisk::new();
+    copy.create_dir_all(Path::new(DIR)).unwrap();
+    for name in names(disk, "") {
+        let bytes = read_file(&**disk, &path(&name)).unwrap();
+        let file = copy.open(&path(&name), OpenMode::Truncate).unwrap();
+        file.write_at(&mut [IoSlice::new(&bytes)], 0).unwrap();
+    }
+    Arc::new(copy)
+}
+
+fn flip(disk: &Arc<dyn Disk>, name: &str, place: u64) {
+    let file = disk.open(&path(name), OpenMode::Existing).unwrap();
+    let mut byte = [0];
+    assert_eq!(file.read_at(&mut byte, place).unwrap(), 1);
+    file.write_at(&mut [IoSlice::new(&[byte[0] ^ 0x40])], place).unwrap();
+}
+
+fn truncate(disk: &Arc<dyn Disk>, name: &str, size: u64) {
+    disk.open(&path(name), OpenMode::Existing).unwrap().set_len(size).unwrap();
+}
+
+const FIRST: &str = "00000000000000000000.log";
+
+/// Three batches, the writer gone without a word. Gives the disk, the contents, and where the last batch lies.
+fn crashed() -> (Arc<dyn Disk>, Vec<(i64, String)>, u64, u64) {
+    let disk = memory();
+    let (mut appender, reader) = open_at(&disk, LogConfig::default());
+    append(&mut appender, &batch(2, 10)).unwrap();
+    append(&mut appender, &sequenced(7, 0, 0, 2)).unwrap();
+    let start = reader.size_bytes();
+    append(&mut appender, &sequenced(7, 0, 2, 2)).unwrap();
+    let all = contents(&reader);
+    (disk, all, start, reader.size_bytes())
+}
+
+#[test]
+fn a_last_batch_cut_at_any_byte_is_gone_and_the_log_goes_on() {
+    let (disk, all, start, end) = crashed();
+    for cut in start..end {
+        let disk = copy(&disk);
+        truncate(&disk, FIRST, cut);
+        let (mut appender, reader) = open_at(&disk, LogConfig::default());
+        assert_eq!(contents(&reader), all[..4], "cut at {cut}");
+        assert_eq!(read_file(&*disk, &path(FIRST)).unwrap().len() as u64, start);
+        // Its sequence is the next one again: state is what the log says.
+        assert_eq!(append(&mut appender, &sequenced(7, 0, 2, 2)).unwrap().base_offset, 4);
+        assert_eq!(contents(&reader), all);
+    }
+}
+
+#[test]
+fn a_last_batch_with_any_broken_byte_is_gone_and_what_lies_behind_reads_as_zero() {
+    let (disk, all, start, end) = crashed();
+    for place in start..end {
+        let disk = copy(&disk);
+        flip(&disk, FIRST, place);
+        let (mut appender, reader) = open_at(&disk, LogConfig::default());
+        // The sum covers neither offset nor leader epoch; the offset must follow, the epoch may be any.
+        let within = place - start;
+        if (position::LEADER_EPOCH as u64..position::MAGIC as u64).contains(&within) {
+            assert_eq!(contents(&reader), all);
+            continue;
+        }
+        assert_eq!(contents(&reader), all[..4], "flipped at {place}");
+        assert!(appender.recovery().cut_bytes > 0);
+        // A short batch in place of a long one: nothing of the old may show behind it, now or after the next crash.
+        append(&mut appender, &batch(1, 5)).unwrap();
+        let bytes = read_file(&*disk, &path(FIRST)).unwrap();
+        assert!(bytes[reader.size_bytes() as usize..].iter().all(|byte| *byte == 0));
+        drop((appender, reader));
+        let (appender, reader) = open_at(&disk, LogConfig::default());
+        assert_eq!((reader.end_offset(), appender.recovery().cut_bytes), (5, 0));
+    }
+}
+
+#[test]
+fn reserved_space_is_not_damage() {
+    let (disk, all, _, end) = crashed();
+    let before = read_file(&*disk, &path(FIRST)).unwrap().len() as u64;
+    assert!(before > end, "space is reserved ahead");
+    let (appender, reader) = open_at(&disk, LogConfig::default());
+    assert_eq!((contents(&reader), appender.recovery().cut_bytes), (all, 0));
+    assert_eq!(appender.recovery().scanned_bytes, end);
+    assert_eq!(reader.durable_offset(), 0, "what was only read back need not be on disk");
+    appender.close().unwrap();
+    assert_eq!(read_file(&*disk, &path(FIRST)).unwrap().len() as u64, end, "a closed segment has no tail");
+}
+
+/// Many small segments, all sealed, cleanly closed.
+fn closed() -> (Arc<dyn Disk>, Vec<(i64, String)>) {
+    let disk = memory();
+    let (mut appender, reader) = open_at(&disk, small());
+    for i in 0..40 {
+        append(&mut appender, &sequenced(7, 0, i * 3, 3)).unwrap();
+    }
+    let all = contents(&reader);
+    appender.close().unwrap();
+    (disk, all)
+}
+
+#[test]
+fn an_index_that_is_broken_cut_or_missing_is_built_anew() {
+    let (disk, all) = closed();
+    let indexes = names(&disk, ".idx");
+    assert!(indexes.len() > 3);
+    let (_, reader) = open_at(&copy(&disk), small());
+    let times: Vec<_> = (0..1_200).map(|t| reader.offset_for_timestamp(t, i64::MAX).unwrap()).collect();
+    for damage in 0..3 {
+        let disk = copy(&disk);
+        for (i, name) in indexes.iter().enumerate() {
+            let size = read_file(&*disk, &path(name)).unwrap().len() as u64;
+            match damage {
+                0 => flip(&disk, name, i as u64 * 7 % size),
+                1 => truncate(&disk, name, i as u64 * 5 % size),
+                _ => disk.remove_file(&path(name)).unwrap(),
+            }
+        }
+        let (appender, reader) = open_at(&disk, small());
+        assert_eq!(appender.recovery().scanned_bytes, 0);
+        assert_eq!(contents(&reader), all);
+        let found: Vec<_> = (0..1_200).map(|t| reader.offset_for_timestamp(t, i64::MAX).unwrap()).collect();
+        assert_eq!(found, times);
+    }
+}
+
+#[test]
+fn a_snapshot_that_is_broken_or_missing_costs_a_scan_and_nothing_else() {
+    let (disk, all) = closed();
+    let snapshots = names(&disk, ".snap");
+    assert_eq!(snapshots.len(), 2, "two generations are kept");
+    for broken in [1, 2] {
+        for missing in [false, true] {
+            let disk = copy(&disk);
+            for name in snapshots.iter().rev().take(broken) {
+                if missing {
+                    disk.remove_file(&path(name)).unwrap();
+                } else {
+                    flip(&disk, name, 20);
+                }
+            }
+            let (mut appender, reader) = open_at(&disk, small());
+            let total = reader.size_bytes();
+            let scanned = appender.recovery().scanned_bytes;
+            assert!(if broken == 2 { scanned == total } else { scanned > 0 && scanned < total });
+            assert_eq!(contents(&reader), all);
+            for i in 35..40 {
+                assert!(append(&mut appender, &sequenced(7, 0, i * 3, 3)).unwrap().duplicate);
+            }
+            append(&mut appender, &sequenced(7, 0, 120, 1)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn damage_below_the_recovery_point_is_refused_and_cut_only_on_demand() {
+    let (disk, all) = closed();
+    let last = names(&disk, ".log").pop().unwrap();
+    let size = read_file(&*disk, &path(&last)).unwrap().len() as u64;
+    truncate(&disk, &last, size - 1);
+    let error = open(Arc::clone(&disk), Path::new(DIR), small(), 0).err();
+    match error {
+        Some(OpenError::Damaged { path: found, position, .. }) => {
+            assert_eq!((found, position), (path(&last), size - 1));
+        }
+        other => panic!("{other:?}"),
+    }
+    let (mut appender, reader) = open_at(&disk, LogConfig { on_damage: OnDamage::Cut, ..small() });
+    assert_eq!(contents(&reader), all[..all.len() - 3]);
+    append(&mut appender, &sequenced(7, 0, 117, 3)).unwrap();
+    assert_eq!(contents(&reader), all);
+}
+
+#[test]
+fn a_hole_between_segments_ends_the_log() {
+    // Never sealed, so nothing vouches for any of it.
+    let disk = memory();
+    let (mut appender, reader) = open_at(&disk, small());
+    for i in 0..40 {
+        append(&mut appender, &batch(3, i)).unwrap();
+    }
+    let all = contents(&reader);
+    drop((appender, reader));
+    let logs = names(&disk, ".log");
+    assert!(logs.len() >= 3 && names(&disk, ".snap").is_empty());
+    let size = read_file(&*disk, &path(&logs[1])).unwrap();
+    let last_byte = size.iter().rposition(|byte| *byte != 0).unwrap() as u64;
+    flip(&disk, &logs[1], last_byte);
+    let (mut appender, reader) = open_at(&disk, small());
+    let end = reader.end_offset();
+    assert_eq!(contents(&reader), all[..end as usize]);
+    assert_eq!(appender.recovery().dropped_segments, logs.len() - 2);
+    append(&mut appender, &batch(3, 0)).unwrap();
+    assert_eq!(names(&disk, ".log").len(), 2);
+}
+
+#[test]
+fn leftovers_of_an_interrupted_write_or_removal_are_thrown_away() {
+    let (disk, all) = closed();
+    for name in
+        ["00000000000000000120.snap.tmp", "00000000000000000000.log.deleted", "00000000000000009999.idx"]
+    {
+        disk.open(&path(name), OpenMode::Truncate).unwrap().set_len(10).unwrap();
+    }
+    let (_appender, reader) = open_at(&disk, small());
+    assert_eq!(contents(&reader), all);
+    assert!(names(&disk, ".tmp").is_empty() && names(&disk, ".deleted").is_empty());
+    assert!(!names(&disk, ".idx").contains(&"00000000000000009999.idx".to_owned()));
+}
+
+#[test]
+fn l7_the_log_start_is_durable_before_segments_go_and_readers_keep_what_they_hold() {
+    let disk = memory();
+    let (mut appender, reader) = open_at(&disk, small());
+    for i in 0..20 {
+        append(&mut appender, &batch(3, i)).unwrap();
+    }
+    let held = reader.read(0, 4_000, i64::MAX, true).unwrap();
+    let copied: Vec<_> = held.slices.iter().map(|slice| slice.to_vec()).collect();
+    let files = names(&disk, ".log").len();
+    assert_eq!(appender.delete_prefix(40).unwrap(), 40);
+    assert_eq!(names(&disk, ".log").len(), files, "removal waits for the chores");
+    // A crash here: the segments come back to life on no account.
+    let crashed = copy(&disk);
+    let (after, crashed_reader) = open_at(&crashed, small());
+    assert_eq!((crashed_reader.log_start_offset(), crashed_reader.end_offset()), (40, 60));
+    assert_eq!(contents(&crashed_reader).first().map(|record| record.0), Some(39), "whole batches");
+    assert!(names(&crashed, ".log").len() < files);
+    drop(after);
+
+    appender.take_chores().into_iter().for_each(|chore| chore.run().unwrap());
+    assert!(names(&disk, ".log").len() < files && names(&disk, ".deleted").is_empty());
+    assert_eq!(held.slices.iter().map(|slice| slice.to_vec()).collect::<Vec<_>>(), copied);
+    assert!(reader.read(39, 100, i64::MAX, true).is_err());
+    assert_eq!(appender.delete_prefix(5).unwrap(), 40, "it only moves up");
+    appender.close().unwrap();
+    let (_, reader) = open_at(&disk, small());
+    assert_eq!(reader.log_start_offset(), 40);
+}
+
+#[test]
+fn everything_deleted_and_reopened_goes_on_at_its_offset() {
+    for clean in [true, false] {
+        let disk = memory();
+        let (mut appender, _reader) = open_at(&disk, small());
+        for i in 0..10 {
+            append(&mut appender, &batch(3, i)).unwrap();
+        }
+        appender.roll().unwrap();
+        appender.delete_prefix(30).unwrap();
+        if clean {
+            appender.close().unwrap();
+        } else {
+            appender.take_chores().into_iter().for_each(|chore| chore.run().unwrap());
+            drop(appender);
+        }
+        assert!(names(&disk, ".log").is_empty());
+        let (mut appender, reader) = open_at(&disk, small());
+        assert_eq!((reader.log_start_offset(), reader.end_offset(), reader.size_bytes()), (30, 30, 0));
+        assert_eq!(append(&mut appender, &batch(1, 0)).unwrap().base_offset, 30);
+    }
+}
+
+#[test]
+fn a_directory_is_claimed_by_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let disks: [(Arc<dyn Disk>, &Path); 2] =
+        [(Arc::new(DirectoryDisk::new()), dir.path()), (Arc::new(MemoryDisk::new()), Path::new(DIR))];
+    for (disk, dir) in disks {
+        let claim = disk.lock(dir).unwrap();
+        match disk.lock(dir) {
+            Err(LockError::Held { pid, .. }) => assert_eq!(pid, Some(std::process::id())),
+            other => panic!("{other:?}"),
+        }
+        drop(claim);
+        let _claim = disk.lock(dir).unwrap();
+    }
+}

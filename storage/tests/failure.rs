@@ -1,0 +1,133 @@
+//! A disk that fails while the log is in use: nothing half-written shows, and what cannot be trusted ends.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use quipu_storage::disk::Disk;
+use quipu_storage::{AppendError, DeleteError, LogConfig};
+use support::*;
+
+fn failing() -> (FailingDisk, Arc<dyn Disk>) {
+    let disk = FailingDisk::default();
+    (disk.clone(), Arc::new(disk))
+}
+
+#[test]
+fn a_full_disk_is_a_state_that_passes() {
+    let (control, disk) = failing();
+    let (mut appender, reader) = open_at(&disk, LogConfig::default());
+    control.failures.set(&control.failures.full, true);
+    assert!(matches!(append(&mut appender, &sequenced(1, 0, 0, 2)), Err(AppendError::Full(_))));
+    assert_eq!((reader.end_offset(), appender.producer_count()), (0, 0));
+    control.failures.set(&control.failures.full, false);
+    append(&mut appender, &sequenced(1, 0, 0, 2)).unwrap();
+
+    // Full again in the middle: what is reserved can still be used, then it is refused, then it goes on.
+    control.failures.set(&control.failures.full, true);
+    let mut sequence = 2;
+    let refused = loop {
+        match append(&mut appender, &sequenced(1, 0, sequence, 10)) {
+            Ok(_) => sequence += 10,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refused, AppendError::Full(_)) && sequence > 100);
+    assert_eq!(contents(&reader).len() as i32, sequence);
+    control.failures.set(&control.failures.full, false);
+    assert!(!append(&mut appender, &sequenced(1, 0, sequence, 10)).unwrap().duplicate);
+}
+
+#[test]
+fn a_failed_write_fences_the_log_and_leaves_nothing_behind() {
+    let (control, disk) = failing();
+    let (mut appender, reader) = open_at(&disk, LogConfig::default());
+    append(&mut appender, &sequenced(1, 0, 0, 2)).unwrap();
+    let before = contents(&reader);
+    control.failures.set(&control.failures.write, true);
+    assert!(matches!(append(&mut appender, &sequenced(1, 0, 2, 2)), Err(AppendError::Fenced(_))));
+    // Writes would work again by now, but nobody knows what is on the disk.
+    assert!(matches!(append(&mut appender, &sequenced(1, 0, 2, 2)), Err(AppendError::Fenced(_))));
+    assert!(matches!(appender.delete_prefix(1), Err(DeleteError::Fenced(_))));
+    assert!(appender.roll().is_err() && appender.flush().run().is_err());
+    assert!(reader.fenced().is_some_and(|fence| fence.to_string().contains("planted write error")));
+    assert_eq!(contents(&reader), before, "reading goes on");
+    assert!(appender.close().is_err());
+
+    let (mut appender, reader) = open_at(&disk, LogConfig::default());
+    assert!(appender.recovery().cut_bytes > 0);
+    assert_eq!(contents(&reader), before);
+    append(&mut appender, &sequenced(1, 0, 2, 2)).unwrap();
+}
+
+#[test]
+fn a_failed_sync_fences_the_log_and_is_not_tried_again() {
+    let (control, disk) = failing();
+    let (mut appender, reader) = open_at(&disk, LogConfig::default());
+    append(&mut appender, &batch(2, 0)).unwrap();
+    assert_eq!(appender.sync().unwrap(), 2);
+    append(&mut appender, &batch(2, 0)).unwrap();
+    let flush = appender.flush();
+    control.failures.set(&control.failures.sync, true);
+    assert!(flush.run().is_err());
+    control.failures.set(&control.failures.sync, false);
+    let syncs = control.failures.syncs.load(Ordering::Relaxed);
+    assert!(appender.sync().is_err());
+    assert_eq!(control.failures.syncs.load(Ordering::Relaxed), syncs);
+    assert_eq!(reader.durable_offset(), 2);
+    assert!(matches!(append(&mut appender, &batch(1, 0)), Err(AppendError::Fenced(_))));
+}
+
+#[test]
+fn a_flush_covers_every_segment_since_the_last() {
+    let (control, disk) = failing();
+    let (mut appender, reader) = open_at(&disk, small());
+    for i in 0..30 {
+        append(&mut appender, &batch(3, i)).unwrap();
+    }
+    let segments = reader.segment_count();
+    assert!(segments >= 3);
+    let flush = appender.flush();
+    append(&mut appender, &batch(1, 0)).unwrap();
+    let before = control.failures.syncs.load(Ordering::Relaxed);
+    assert_eq!(flush.run().unwrap(), 90);
+    assert_eq!(control.failures.syncs.load(Ordering::Relaxed) - before, segments);
+    let before = control.failures.syncs.load(Ordering::Relaxed);
+    assert_eq!(appender.sync().unwrap(), 91);
+    assert_eq!(control.failures.syncs.load(Ordering::Relaxed) - before, 1, "only the active one is left");
+}
+
+#[test]
+fn a_log_start_that_cannot_be_stored_does_not_move() {
+    let (control, disk) = failing();
+    let (mut appender, reader) = open_at(&disk, small());
+    append(&mut appender, &batch(5, 0)).unwrap();
+    control.failures.set(&control.failures.rename, true);
+    assert!(matches!(appender.delete_prefix(3), Err(DeleteError::Io(_))));
+    assert_eq!(reader.log_start_offset(), 0);
+    control.failures.set(&control.failures.rename, false);
+    assert_eq!(appender.delete_prefix(3).unwrap(), 3);
+}
+
+#[test]
+fn an_append_is_one_write() {
+    let (control, disk) = failing();
+    let (mut appender, _reader) = open_at(&disk, LogConfig::default());
+    for i in 1..100 {
+        append(&mut appender, &batch(3, 0)).unwrap();
+        assert_eq!(control.failures.writes.load(Ordering::Relaxed), i);
+    }
+}
+
+#[test]
+fn a_log_that_did_not_change_is_closed_without_a_write() {
+    let (control, disk) = failing();
+    let (mut appender, _reader) = open_at(&disk, LogConfig::default());
+    append(&mut appender, &batch(3, 0)).unwrap();
+    appender.close().unwrap();
+    let before = control.failures.writes.load(Ordering::Relaxed);
+    let (appender, _reader) = open_at(&disk, LogConfig::default());
+    appender.close().unwrap();
+    assert_eq!(control.failures.writes.load(Ordering::Relaxed), before);
+}
