@@ -38,6 +38,10 @@ fn not_found() -> io::Error {
 }
 
 impl Disk for MemoryDisk {
+    fn is_volatile(&self) -> bool {
+        true
+    }
+
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
         self.names.lock().dirs.extend(dir.ancestors().map(Path::to_owned));
         Ok(())

@@ -37,6 +37,11 @@ pub trait Disk: Send + Sync + Debug {
     /// What `dir` holds, in no order.
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>>;
 
+    /// Whether all of it is gone when the process ends, so that nothing is ever durable.
+    fn is_volatile(&self) -> bool {
+        false
+    }
+
     /// Claims `dir` for this process until the answer is dropped.
     fn lock(&self, dir: &Path) -> Result<DirLock, LockError>;
 }
@@ -133,6 +138,13 @@ impl std::fmt::Display for LockError {
 }
 
 impl std::error::Error for LockError {}
+
+/// Puts a whole file in place under its final name, durably: after a crash the name stands for all of the old bytes or
+/// all of the new ones.
+pub fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    state::replace(disk, path, bytes, true)?;
+    path.parent().map_or(Ok(()), |dir| disk.sync_dir(dir))
+}
 
 /// Reads a whole file.
 pub fn read_file(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {

@@ -301,6 +301,11 @@ impl Appender {
         }
     }
 
+    /// Whether there is something for [`Appender::take_chores`] to take.
+    pub fn has_chores(&self) -> bool {
+        !self.chores.is_empty()
+    }
+
     /// What is left to do on disk after rolls and deletions. The broker's upkeep takes it under the appender's lock and
     /// runs it, in order, after letting go of that. Whatever is not taken is done by a later roll or by `close`.
     pub fn take_chores(&mut self) -> Vec<Chore> {

@@ -1,0 +1,64 @@
+//! DescribeCluster (key 60): the one node, as brokers and as controller.
+//!
+//! Versions 0–2: 1 adds the endpoint type, 2 fenced brokers.
+
+use quipu_protocol::ErrorCode;
+use quipu_protocol::message::describe_cluster::{
+    DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse,
+};
+use quipu_protocol::primitives::Str;
+
+use super::Context;
+
+/// "Not asked for" in an authorized-operations field.
+pub(super) const NO_OPERATIONS: i32 = i32::MIN;
+/// Bits of Kafka's `AclOperation` codes that a topic knows: READ, WRITE, CREATE, DELETE, ALTER, DESCRIBE,
+/// DESCRIBE_CONFIGS, ALTER_CONFIGS. Without an authorizer everyone may do everything.
+pub(super) const TOPIC_OPERATIONS: i32 =
+    1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11;
+/// The same for the cluster: CREATE, ALTER, DESCRIBE, CLUSTER_ACTION, DESCRIBE_CONFIGS, ALTER_CONFIGS,
+/// IDEMPOTENT_WRITE.
+pub(super) const CLUSTER_OPERATIONS: i32 = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12;
+
+/// Endpoint types (KIP-919).
+const BROKERS: i8 = 1;
+
+/// Describes the cluster of one.
+pub async fn describe_cluster(
+    cx: &Context<'_>,
+    request: DescribeClusterRequest,
+) -> DescribeClusterResponse<'static> {
+    if request.endpoint_type != BROKERS {
+        // What Kafka answers on a listener that is not a controller's.
+        let (error_code, message) = if request.endpoint_type == 2 {
+            (ErrorCode::MISMATCHED_ENDPOINT_TYPE, "this is a broker's listener; ask for endpoint type 1")
+        } else {
+            (ErrorCode::UNSUPPORTED_ENDPOINT_TYPE, "unknown endpoint type; ask for 1 (brokers)")
+        };
+        return DescribeClusterResponse {
+            error_code,
+            error_message: Some(Str::Borrowed(message)),
+            endpoint_type: request.endpoint_type,
+            ..Default::default()
+        };
+    }
+    let address = cx.broker.address_for(cx.local_addr);
+    DescribeClusterResponse {
+        endpoint_type: BROKERS,
+        cluster_id: Str::Owned(cx.broker.cluster_id().to_owned()),
+        controller_id: cx.broker.node_id(),
+        brokers: vec![DescribeClusterBroker {
+            broker_id: cx.broker.node_id(),
+            host: Str::Owned(address.host),
+            port: i32::from(address.port),
+            rack: cx.broker.settings().rack.clone().map(Str::Owned),
+            is_fenced: false,
+        }],
+        cluster_authorized_operations: if request.include_cluster_authorized_operations {
+            CLUSTER_OPERATIONS
+        } else {
+            NO_OPERATIONS
+        },
+        ..Default::default()
+    }
+}

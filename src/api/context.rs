@@ -1,0 +1,41 @@
+//! What a handler knows about the request besides its body.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::broker::Broker;
+
+/// The connection a request came on.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller<'a> {
+    /// The broker that was reached.
+    pub broker: &'a Arc<Broker>,
+    /// The client's end.
+    pub peer_addr: SocketAddr,
+    /// Our end: the address that the client used to reach us.
+    pub local_addr: SocketAddr,
+}
+
+/// One request's surroundings.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The broker.
+    pub broker: &'a Arc<Broker>,
+    /// The request's version; answers are encoded in the same one.
+    pub version: i16,
+    /// What the client calls itself, if anything.
+    pub client_id: Option<&'a str>,
+    /// Our end of the connection.
+    pub local_addr: SocketAddr,
+    /// The client's end of the connection.
+    pub peer_addr: SocketAddr,
+    /// The client's number for this request.
+    pub correlation_id: i32,
+}
+
+impl Context<'_> {
+    /// The host that group members are described with, in Kafka's form (`/127.0.0.1`).
+    pub fn client_host(&self) -> String {
+        format!("/{}", self.peer_addr.ip())
+    }
+}

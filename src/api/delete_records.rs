@@ -1,0 +1,61 @@
+//! DeleteRecords (key 21): move the log start up. Versions 0–2. Offset −1 means the high watermark.
+
+use quipu_protocol::ErrorCode;
+use quipu_protocol::message::delete_records::{
+    DeleteRecordsPartition, DeleteRecordsPartitionResult, DeleteRecordsRequest, DeleteRecordsResponse,
+    DeleteRecordsTopicResult,
+};
+use quipu_storage::{Millis, Offset};
+
+use super::Context;
+use crate::topic::Topic;
+
+/// "Everything up to the high watermark."
+const HIGH_WATERMARK: Offset = -1;
+
+/// Deletes each partition's records before an offset; durable when the answer leaves (L7).
+pub async fn delete_records<'a>(
+    cx: &Context<'_>,
+    request: DeleteRecordsRequest<'a>,
+) -> DeleteRecordsResponse<'a> {
+    let now = cx.broker.clock.now_ms();
+    let topics = request
+        .topics
+        .into_iter()
+        .map(|asked| {
+            let topic = cx.broker.topics.by_name(&asked.name);
+            let partitions = asked
+                .partitions
+                .iter()
+                .map(|partition| {
+                    let (low_watermark, error_code) = match delete(topic.as_deref(), partition, now) {
+                        Ok(low) => (low, ErrorCode::NONE),
+                        Err(code) => (-1, code),
+                    };
+                    DeleteRecordsPartitionResult {
+                        partition_index: partition.partition_index,
+                        low_watermark,
+                        error_code,
+                    }
+                })
+                .collect();
+            DeleteRecordsTopicResult { name: asked.name, partitions }
+        })
+        .collect();
+    DeleteRecordsResponse { throttle_time_ms: 0, topics }
+}
+
+fn delete(topic: Option<&Topic>, asked: &DeleteRecordsPartition, now: Millis) -> Result<Offset, ErrorCode> {
+    let topic = topic.ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+    let partition = topic.partition(asked.partition_index).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+    // As in Kafka: a topic that is only compacted keeps its keys, and the broker's own state is not for clients.
+    if topic.is_internal() || topic.config().cleanup.compact && !topic.config().cleanup.delete {
+        return Err(ErrorCode::POLICY_VIOLATION);
+    }
+    let end = partition.high_watermark(now)?;
+    let to = if asked.offset == HIGH_WATERMARK { end } else { asked.offset };
+    if !(0..=end).contains(&to) {
+        return Err(ErrorCode::OFFSET_OUT_OF_RANGE);
+    }
+    partition.delete_prefix(to, now)
+}

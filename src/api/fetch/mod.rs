@@ -1,0 +1,261 @@
+//! Fetch (key 1): read record batches.
+//!
+//! Versions 4–18: 5 carries the log start, 7 sessions (KIP-227), 9 and 12 leader epochs and divergence (KIP-320,
+//! KIP-595), 13 topic ids (KIP-516), 15 replica state. Answers are slices of the mapped segments: whole batches,
+//! the first one even when it is larger than the limit. Too little to read: register as a waiter first, look
+//! again, then sleep until woken or the deadline.
+
+pub mod sessions;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use quipu_protocol::ErrorCode;
+use quipu_protocol::message::fetch::{
+    EpochEndOffset, FetchPartition, FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData,
+};
+use quipu_protocol::primitives::{Records, Str, Uuid};
+use quipu_storage::{Millis, Offset, ReadError};
+
+use super::Context;
+use crate::topic::wait::{Place, Waiter};
+use crate::topic::{LEADER_EPOCH, Partition};
+use sessions::{Opened, Session};
+
+/// First version that names topics by id (KIP-516).
+const TOPIC_IDS_SINCE: i16 = 13;
+/// `isolation_level` of a consumer that wants committed records only.
+const READ_COMMITTED: i8 = 1;
+
+/// One partition that is to be read.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    topic: Arc<str>,
+    topic_id: Uuid,
+    index: i32,
+    fetch_offset: Offset,
+    max_bytes: usize,
+    current_leader_epoch: i32,
+    last_fetched_epoch: i32,
+    /// The partition, or why there is none.
+    partition: Result<Arc<Partition>, ErrorCode>,
+}
+
+/// What reading one partition gave.
+#[derive(Debug)]
+struct Found {
+    error_code: ErrorCode,
+    high_watermark: Offset,
+    log_start_offset: Offset,
+    diverging_epoch: Option<EpochEndOffset>,
+    slices: Vec<Bytes>,
+    bytes: usize,
+}
+
+/// Reads each partition asked for, waiting for data if there is too little.
+pub async fn fetch<'a>(cx: &Context<'_>, request: FetchRequest<'a>) -> FetchResponse<'a> {
+    let broker = cx.broker;
+    let opened = match broker.fetch_sessions.open(cx, &request, broker.clock.monotonic_ms()) {
+        Ok(opened) => opened,
+        Err(code) => return FetchResponse { error_code: code, ..Default::default() },
+    };
+    let (wanted, session) = match opened {
+        Opened::Sessionless(wanted) => (wanted, None),
+        Opened::Session(wanted, session) => (wanted, Some(session)),
+    };
+    let settings = broker.settings();
+    let limit = (request.max_bytes.max(0) as usize).min(settings.network.fetch_max_bytes.max(0) as usize);
+    let min_bytes = (request.min_bytes.max(0) as usize).min(limit);
+    let deadline = broker.clock.monotonic_ms() + Millis::from(request.max_wait_ms.max(0));
+
+    let mut found = read_all(&wanted, limit, broker.clock.now_ms());
+    if request.max_wait_ms > 0 && is_too_little(&found, min_bytes) {
+        found = wait_for_more(cx, &wanted, limit, min_bytes, deadline, found).await;
+    }
+    let read: usize = found.iter().map(|f| f.bytes).sum();
+    broker.metrics.fetched(read as u64);
+    respond(cx, request.isolation_level, wanted, found, session)
+}
+
+/// True when a long poll should go on: no error to tell, and fewer bytes than the client wants.
+fn is_too_little(found: &[Found], min_bytes: usize) -> bool {
+    !found.is_empty()
+        && found.iter().all(|f| f.error_code.is_none() && f.diverging_epoch.is_none())
+        && found.iter().map(|f| f.bytes).sum::<usize>() < min_bytes
+}
+
+async fn wait_for_more(
+    cx: &Context<'_>,
+    wanted: &[Wanted],
+    limit: usize,
+    min_bytes: usize,
+    deadline: Millis,
+    mut found: Vec<Found>,
+) -> Vec<Found> {
+    let missing = |found: &[Found]| min_bytes as i64 - found.iter().map(|f| f.bytes as i64).sum::<i64>();
+    let waiter = Waiter::new(missing(&found));
+    let places: Option<Vec<Place<'_>>> = wanted
+        .iter()
+        .filter_map(|w| w.partition.as_ref().ok())
+        .map(|p| p.waiters.register(&waiter))
+        .collect();
+    if places.is_none() {
+        return found;
+    }
+    let mut stopping = cx.broker.stopping();
+    loop {
+        // Registered first, then looked again: what is appended from here on wakes us.
+        found = read_all(wanted, limit, cx.broker.clock.now_ms());
+        if !is_too_little(&found, min_bytes) {
+            return found;
+        }
+        waiter.rearm(missing(&found));
+        tokio::select! {
+            () = waiter.woken() => {}
+            () = cx.broker.clock.sleep_until(deadline) => {
+                return read_all(wanted, limit, cx.broker.clock.now_ms());
+            }
+            _ = stopping.wait_for(|stop| *stop) => return found,
+        }
+    }
+}
+
+/// Reads every partition once, in order, within `limit` bytes. The first that has data gives at least one batch.
+fn read_all(wanted: &[Wanted], limit: usize, now: Millis) -> Vec<Found> {
+    let mut room = limit;
+    let mut nothing_yet = true;
+    wanted
+        .iter()
+        .map(|wanted| {
+            let found = read_one(wanted, room.min(wanted.max_bytes), nothing_yet, now);
+            room = room.saturating_sub(found.bytes);
+            nothing_yet &= found.bytes == 0;
+            found
+        })
+        .collect()
+}
+
+fn read_one(wanted: &Wanted, max_bytes: usize, at_least_one: bool, now: Millis) -> Found {
+    try_read(wanted, max_bytes, at_least_one, now).unwrap_or_else(|code| Found {
+        error_code: code,
+        high_watermark: -1,
+        log_start_offset: -1,
+        diverging_epoch: None,
+        slices: Vec::new(),
+        bytes: 0,
+    })
+}
+
+fn try_read(wanted: &Wanted, max_bytes: usize, at_least_one: bool, now: Millis) -> Result<Found, ErrorCode> {
+    let partition = wanted.partition.as_ref().map_err(|code| *code)?;
+    check_leader_epoch(wanted.current_leader_epoch)?;
+    let high_watermark = partition.high_watermark(now)?;
+    let reader = partition.reader(now)?;
+    let mut found = Found {
+        error_code: ErrorCode::NONE,
+        high_watermark,
+        log_start_offset: reader.log_start_offset(),
+        diverging_epoch: None,
+        slices: Vec::new(),
+        bytes: 0,
+    };
+    let diverges = wanted.last_fetched_epoch > LEADER_EPOCH
+        || (wanted.last_fetched_epoch >= 0 && wanted.fetch_offset > high_watermark);
+    if diverges {
+        // The client has read what this log does not have (KIP-595): tell where the two part.
+        found.diverging_epoch = Some(EpochEndOffset { epoch: LEADER_EPOCH, end_offset: high_watermark });
+        return Ok(found);
+    }
+    match reader.read(wanted.fetch_offset, max_bytes, high_watermark, at_least_one) {
+        Ok(read) => {
+            found.bytes = read.slices.iter().map(Bytes::len).sum();
+            found.slices = read.slices;
+        }
+        Err(ReadError::OutOfRange { .. }) => found.error_code = ErrorCode::OFFSET_OUT_OF_RANGE,
+        Err(error) => {
+            tracing::error!(dir = %partition.dir().display(), "cannot read: {error}");
+            found.error_code = crate::error::read_code(&error);
+        }
+    }
+    Ok(found)
+}
+
+/// KIP-320: a client whose metadata is newer or older than ours must refresh it.
+pub(super) fn check_leader_epoch(current: i32) -> Result<(), ErrorCode> {
+    match current {
+        epoch if epoch < 0 || epoch == LEADER_EPOCH => Ok(()),
+        epoch if epoch > LEADER_EPOCH => Err(ErrorCode::UNKNOWN_LEADER_EPOCH),
+        _ => Err(ErrorCode::FENCED_LEADER_EPOCH),
+    }
+}
+
+fn respond<'a>(
+    cx: &Context<'_>,
+    isolation_level: i8,
+    wanted: Vec<Wanted>,
+    found: Vec<Found>,
+    session: Option<Session>,
+) -> FetchResponse<'a> {
+    let mut responses: Vec<FetchableTopicResponse<'a>> = Vec::new();
+    let mut last: Option<(Uuid, Arc<str>)> = None;
+    let told = session.as_ref().map(|session| session.choose(&wanted, &found));
+    for (at, (wanted, found)) in wanted.into_iter().zip(found).enumerate() {
+        if told.as_ref().is_some_and(|told| !told[at]) {
+            continue;
+        }
+        // Partitions of one topic stand together.
+        if !last.as_ref().is_some_and(|(id, name)| *id == wanted.topic_id && *name == wanted.topic) {
+            let name = if cx.version < TOPIC_IDS_SINCE { wanted.topic.to_string() } else { String::new() };
+            responses.push(FetchableTopicResponse {
+                topic: Str::Owned(name),
+                topic_id: wanted.topic_id,
+                partitions: Vec::new(),
+            });
+            last = Some((wanted.topic_id, Arc::clone(&wanted.topic)));
+        }
+        let partitions = &mut responses.last_mut().expect("pushed above").partitions;
+        let has_failed = !found.error_code.is_none();
+        partitions.push(PartitionData {
+            partition_index: wanted.index,
+            error_code: found.error_code,
+            high_watermark: found.high_watermark,
+            last_stable_offset: found.high_watermark,
+            log_start_offset: found.log_start_offset,
+            diverging_epoch: found.diverging_epoch.unwrap_or_default(),
+            // Null unless committed records were asked for; no transaction aborts anything yet.
+            aborted_transactions: (isolation_level == READ_COMMITTED && !has_failed).then(Vec::new),
+            preferred_read_replica: -1,
+            records: Some(Records::Shared(found.slices)),
+            ..Default::default()
+        });
+    }
+    FetchResponse { session_id: session.map_or(0, |session| session.id()), responses, ..Default::default() }
+}
+
+impl Wanted {
+    /// Resolves what a request says of one partition.
+    fn resolve(cx: &Context<'_>, topic: &str, topic_id: Uuid, asked: &FetchPartition) -> Self {
+        let by_id = cx.version >= TOPIC_IDS_SINCE;
+        let found = if by_id {
+            cx.broker.topics.by_id(topic_id).ok_or(ErrorCode::UNKNOWN_TOPIC_ID)
+        } else {
+            cx.broker.topics.by_name(topic).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+        };
+        let name = match &found {
+            Ok(topic) => Arc::clone(topic.name()),
+            Err(_) => topic.into(),
+        };
+        let partition = found
+            .and_then(|topic| topic.partition(asked.partition).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
+        Self {
+            topic: name,
+            topic_id: if by_id { topic_id } else { Uuid::ZERO },
+            index: asked.partition,
+            fetch_offset: asked.fetch_offset,
+            max_bytes: asked.partition_max_bytes.max(0) as usize,
+            current_leader_epoch: asked.current_leader_epoch,
+            last_fetched_epoch: asked.last_fetched_epoch,
+            partition,
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Fetch sessions (KIP-227): a client names its partitions once; later requests and answers carry changes only.
+//!
+//! A request opens a session (epoch 0), continues one (epoch n, answered once, then n+1) or does without
+//! (epoch −1). Slots are bounded; when all are taken the least recently used is given up if it has been idle for
+//! two minutes, else the client goes without.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use quipu_protocol::ErrorCode;
+use quipu_protocol::message::fetch::FetchRequest;
+use quipu_protocol::primitives::Uuid;
+use quipu_storage::{Millis, Offset};
+
+use super::{Found, TOPIC_IDS_SINCE, Wanted};
+use crate::api::Context;
+
+/// First version with sessions.
+const SESSIONS_SINCE: i16 = 7;
+/// Epoch of a request that opens a session.
+const INITIAL_EPOCH: i32 = 0;
+/// Epoch of a request that wants none, or closes the one it names.
+const FINAL_EPOCH: i32 = -1;
+/// A session used less than this long ago is not given up (`min.incremental.fetch.session.eviction.ms`).
+const IDLE_BEFORE_EVICTION_MS: Millis = 120_000;
+
+/// How a request is to be answered.
+#[derive(Debug)]
+pub enum Opened {
+    /// Every partition, and nothing is remembered.
+    Sessionless(Vec<Wanted>),
+    /// The session's partitions in its order; the session chooses what to tell.
+    Session(Vec<Wanted>, Session),
+}
+
+/// The broker's sessions.
+#[derive(Debug)]
+pub struct FetchSessions {
+    slots: usize,
+    sessions: Mutex<HashMap<i32, Arc<Mutex<State>>>>,
+}
+
+/// A handle on the session that a request belongs to.
+#[derive(Debug)]
+pub struct Session {
+    id: i32,
+    is_full: bool,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// The epoch that the next request must carry.
+    next_epoch: i32,
+    by_id: bool,
+    last_used: Millis,
+    /// In order of service: a partition that gave data goes to the end, so that none is starved by the limit.
+    partitions: Vec<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    wanted: Wanted,
+    told: Option<(Offset, Offset)>,
+}
+
+type Key<'a> = (Uuid, &'a str, i32);
+
+impl Wanted {
+    fn key(&self) -> Key<'_> {
+        // By id the name is only a label, and the other way round.
+        if self.topic_id.is_zero() {
+            (Uuid::ZERO, &self.topic, self.index)
+        } else {
+            (self.topic_id, "", self.index)
+        }
+    }
+}
+
+impl FetchSessions {
+    /// Room for `slots` sessions.
+    pub fn new(slots: usize) -> Self {
+        Self { slots, sessions: Mutex::default() }
+    }
+
+    /// Finds or makes the session of `request`, and takes in its changes.
+    pub fn open(
+        &self,
+        cx: &Context<'_>,
+        request: &FetchRequest<'_>,
+        now: Millis,
+    ) -> Result<Opened, ErrorCode> {
+        if cx.version < SESSIONS_SINCE {
+            return Ok(Opened::Sessionless(all_wanted(cx, request)));
+        }
+        match request.session_epoch {
+            FINAL_EPOCH | INITIAL_EPOCH => {
+                self.sessions.lock().remove(&request.session_id);
+                let wanted = all_wanted(cx, request);
+                if request.session_epoch == FINAL_EPOCH || wanted.is_empty() {
+                    return Ok(Opened::Sessionless(wanted));
+                }
+                match self.create(cx, &wanted, now) {
+                    Some(session) => Ok(Opened::Session(wanted, session)),
+                    None => Ok(Opened::Sessionless(wanted)),
+                }
+            }
+            _ => self.resume(cx, request, now),
+        }
+    }
+
+    fn create(&self, cx: &Context<'_>, wanted: &[Wanted], now: Millis) -> Option<Session> {
+        let mut sessions = self.sessions.lock();
+        if sessions.len() >= self.slots {
+            let (id, used) =
+                sessions.iter().map(|(id, s)| (*id, s.lock().last_used)).min_by_key(|(_, used)| *used)?;
+            if now - used < IDLE_BEFORE_EVICTION_MS {
+                return None;
+            }
+            sessions.remove(&id);
+        }
+        let id = loop {
+            let id = (cx.broker.clock.random_u64() >> 33) as i32;
+            if id != 0 && !sessions.contains_key(&id) {
+                break id;
+            }
+        };
+        let state = Arc::new(Mutex::new(State {
+            next_epoch: 1,
+            by_id: cx.version >= TOPIC_IDS_SINCE,
+            last_used: now,
+            partitions: wanted.iter().map(|wanted| Entry { wanted: wanted.clone(), told: None }).collect(),
+        }));
+        sessions.insert(id, Arc::clone(&state));
+        Some(Session { id, is_full: true, state })
+    }
+
+    fn resume(&self, cx: &Context<'_>, request: &FetchRequest<'_>, now: Millis) -> Result<Opened, ErrorCode> {
+        let state = self.sessions.lock().get(&request.session_id).cloned();
+        let state = state.ok_or(ErrorCode::FETCH_SESSION_ID_NOT_FOUND)?;
+        let wanted = {
+            let mut session = state.lock();
+            if session.next_epoch != request.session_epoch {
+                return Err(ErrorCode::INVALID_FETCH_SESSION_EPOCH);
+            }
+            if session.by_id != (cx.version >= TOPIC_IDS_SINCE) {
+                return Err(ErrorCode::FETCH_SESSION_TOPIC_ID_ERROR);
+            }
+            // The epoch after the last is 1 again: 0 would open a session.
+            session.next_epoch = if session.next_epoch == i32::MAX { 1 } else { session.next_epoch + 1 };
+            session.last_used = now;
+            session.take_changes(cx, request);
+            session.partitions.iter_mut().map(|entry| entry.refreshed(cx)).collect()
+        };
+        Ok(Opened::Session(wanted, Session { id: request.session_id, is_full: false, state }))
+    }
+}
+
+impl State {
+    fn take_changes(&mut self, cx: &Context<'_>, request: &FetchRequest<'_>) {
+        let changes = all_wanted(cx, request);
+        if !changes.is_empty() {
+            let places: HashMap<(Uuid, String, i32), usize> = self
+                .partitions
+                .iter()
+                .enumerate()
+                .map(|(at, entry)| {
+                    let (id, name, index) = entry.wanted.key();
+                    ((id, name.to_owned(), index), at)
+                })
+                .collect();
+            for wanted in changes {
+                let (id, name, index) = wanted.key();
+                match places.get(&(id, name.to_owned(), index)) {
+                    Some(&at) => self.partitions[at].wanted = wanted,
+                    None => self.partitions.push(Entry { wanted, told: None }),
+                }
+            }
+        }
+        for topic in &request.forgotten_topics_data {
+            let by_id = self.by_id;
+            self.partitions.retain(|entry| {
+                let wanted = &entry.wanted;
+                let same =
+                    if by_id { wanted.topic_id == topic.topic_id } else { *wanted.topic == *topic.topic };
+                !(same && topic.partitions.contains(&wanted.index))
+            });
+        }
+    }
+}
+
+impl Entry {
+    /// The partition as it is now: what was missing may have been created, what was there may be gone.
+    fn refreshed(&mut self, cx: &Context<'_>) -> Wanted {
+        let topic = if self.wanted.topic_id.is_zero() {
+            cx.broker.topics.by_name(&self.wanted.topic).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+        } else {
+            cx.broker.topics.by_id(self.wanted.topic_id).ok_or(ErrorCode::UNKNOWN_TOPIC_ID)
+        };
+        self.wanted.partition =
+            topic.and_then(|t| t.partition(self.wanted.index).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
+        self.wanted.clone()
+    }
+}
+
+impl Session {
+    /// The session's id, as the answer carries it.
+    pub fn id(&self) -> i32 {
+        self.id
+    }
+
+    /// Which partitions the answer names: all in a full fetch; later those with data, an error, or a high
+    /// watermark or log start that the client has not been told (L9).
+    pub(super) fn choose(&self, wanted: &[Wanted], found: &[Found]) -> Vec<bool> {
+        let mut state = self.state.lock();
+        let mut told = vec![true; wanted.len()];
+        let same = state.partitions.len() == wanted.len();
+        for (at, (wanted, found)) in wanted.iter().zip(found).enumerate() {
+            // The session is in the order of `wanted`: only the next request, which comes after this answer,
+            // changes it. (A client that does not wait gets an epoch error before it could.)
+            let Some(entry) =
+                state.partitions.get_mut(at).filter(|entry| same && entry.wanted.key() == wanted.key())
+            else {
+                continue;
+            };
+            let now = (found.high_watermark, found.log_start_offset);
+            let has_news = found.bytes > 0
+                || !found.error_code.is_none()
+                || found.diverging_epoch.is_some()
+                || entry.told != Some(now);
+            told[at] = self.is_full || has_news;
+            if told[at] {
+                // An error is told again each time, and so is what follows it.
+                entry.told = found.error_code.is_none().then_some(now);
+            }
+        }
+        if same && found.iter().any(|f| f.bytes > 0) {
+            let mut served = found.iter().map(|f| f.bytes > 0);
+            let (last, first): (Vec<_>, Vec<_>) = std::mem::take(&mut state.partitions)
+                .into_iter()
+                .partition(|_| served.next().unwrap_or(false));
+            state.partitions = first.into_iter().chain(last).collect();
+        }
+        told
+    }
+}
+
+fn all_wanted(cx: &Context<'_>, request: &FetchRequest<'_>) -> Vec<Wanted> {
+    request
+        .topics
+        .iter()
+        .flat_map(|topic| {
+            topic.partitions.iter().map(|asked| Wanted::resolve(cx, &topic.topic, topic.topic_id, asked))
+        })
+        .collect()
+}

@@ -1,0 +1,147 @@
+//! ListOffsets (key 2) and OffsetForLeaderEpoch (key 23): where a log starts, ends, or passes a time.
+//!
+//! ListOffsets 1–11. Special timestamps: −1 latest, −2 earliest, −3 the record with the newest timestamp
+//! (version 7), −4 earliest local (8), −5 latest tiered (9), −6 earliest pending upload (11). Nothing is tiered
+//! here: −4 is the log start, −5 and −6 have no offset.
+
+use quipu_protocol::ErrorCode;
+use quipu_protocol::message::list_offsets::{
+    ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
+    ListOffsetsTopicResponse,
+};
+use quipu_protocol::message::offset_for_leader_epoch::{
+    EpochEndOffset, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, OffsetForLeaderPartition,
+    OffsetForLeaderTopicResult,
+};
+use quipu_storage::{Millis, Offset};
+
+use super::Context;
+use super::fetch::check_leader_epoch;
+use crate::topic::{LEADER_EPOCH, Topic};
+
+const LATEST: Millis = -1;
+const EARLIEST: Millis = -2;
+const MAX_TIMESTAMP: Millis = -3;
+const EARLIEST_LOCAL: Millis = -4;
+const LATEST_TIERED: Millis = -5;
+const EARLIEST_PENDING_UPLOAD: Millis = -6;
+
+/// "No such offset", "no timestamp".
+const NONE: i64 = -1;
+
+/// Finds an offset per partition.
+pub async fn list_offsets<'a>(cx: &Context<'_>, request: ListOffsetsRequest<'a>) -> ListOffsetsResponse<'a> {
+    let now = cx.broker.clock.now_ms();
+    let topics = request
+        .topics
+        .into_iter()
+        .map(|asked| {
+            let topic = cx.broker.topics.by_name(&asked.name);
+            let partitions = asked.partitions.iter().map(|p| answer(cx, topic.as_deref(), p, now)).collect();
+            ListOffsetsTopicResponse { name: asked.name, partitions }
+        })
+        .collect();
+    ListOffsetsResponse { throttle_time_ms: 0, topics }
+}
+
+fn answer(
+    cx: &Context<'_>,
+    topic: Option<&Topic>,
+    asked: &ListOffsetsPartition,
+    now: Millis,
+) -> ListOffsetsPartitionResponse {
+    let (error_code, offset, timestamp) = match find(cx, topic, asked, now) {
+        Ok((offset, timestamp)) => (ErrorCode::NONE, offset, timestamp),
+        Err(code) => (code, NONE, NONE),
+    };
+    ListOffsetsPartitionResponse {
+        partition_index: asked.partition_index,
+        error_code,
+        timestamp,
+        offset,
+        leader_epoch: if offset == NONE { -1 } else { LEADER_EPOCH },
+    }
+}
+
+fn find(
+    cx: &Context<'_>,
+    topic: Option<&Topic>,
+    asked: &ListOffsetsPartition,
+    now: Millis,
+) -> Result<(Offset, Millis), ErrorCode> {
+    let partition = topic
+        .and_then(|t| t.partition(asked.partition_index))
+        .ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+    check_leader_epoch(asked.current_leader_epoch)?;
+    let reader = partition.reader(now)?;
+    let end = partition.high_watermark(now)?;
+    // A version that does not know a special timestamp does not get its meaning.
+    let since = match asked.timestamp {
+        MAX_TIMESTAMP => 7,
+        EARLIEST_LOCAL => 8,
+        LATEST_TIERED => 9,
+        EARLIEST_PENDING_UPLOAD => 11,
+        _ => 0,
+    };
+    if cx.version < since {
+        return Err(ErrorCode::UNSUPPORTED_VERSION);
+    }
+    let broken = |error: quipu_storage::ReadError| {
+        tracing::error!(dir = %partition.dir().display(), "cannot look up a time: {error}");
+        crate::error::read_code(&error)
+    };
+    match asked.timestamp {
+        LATEST => Ok((end, NONE)),
+        EARLIEST | EARLIEST_LOCAL => Ok((reader.log_start_offset(), NONE)),
+        LATEST_TIERED | EARLIEST_PENDING_UPLOAD => Ok((NONE, NONE)),
+        MAX_TIMESTAMP => Ok(reader.max_timestamp(end).map_err(broken)?.unwrap_or((NONE, NONE))),
+        timestamp if timestamp >= 0 => {
+            Ok(reader.offset_for_timestamp(timestamp, end).map_err(broken)?.unwrap_or((NONE, NONE)))
+        }
+        _ => Err(ErrorCode::UNSUPPORTED_FOR_MESSAGE_FORMAT),
+    }
+}
+
+/// Where an epoch ended, so that a client can tell whether the log was cut behind its back (KIP-320).
+pub async fn offset_for_leader_epoch<'a>(
+    cx: &Context<'_>,
+    request: OffsetForLeaderEpochRequest<'a>,
+) -> OffsetForLeaderEpochResponse<'a> {
+    let now = cx.broker.clock.now_ms();
+    let topics = request
+        .topics
+        .into_iter()
+        .map(|asked| {
+            let topic = cx.broker.topics.by_name(&asked.topic);
+            let partitions = asked
+                .partitions
+                .iter()
+                .map(|partition| {
+                    epoch_end(topic.as_deref(), partition, now).unwrap_or_else(|error_code| EpochEndOffset {
+                        error_code,
+                        partition: partition.partition,
+                        leader_epoch: -1,
+                        end_offset: NONE,
+                    })
+                })
+                .collect();
+            OffsetForLeaderTopicResult { topic: asked.topic, partitions }
+        })
+        .collect();
+    OffsetForLeaderEpochResponse { throttle_time_ms: 0, topics }
+}
+
+fn epoch_end(
+    topic: Option<&Topic>,
+    asked: &OffsetForLeaderPartition,
+    now: Millis,
+) -> Result<EpochEndOffset, ErrorCode> {
+    let partition =
+        topic.and_then(|t| t.partition(asked.partition)).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+    check_leader_epoch(asked.current_leader_epoch)?;
+    let end = partition.high_watermark(now)?;
+    // One epoch has ever been: it ends where the log ends, and any other is unknown.
+    let (leader_epoch, end_offset) =
+        if asked.leader_epoch == LEADER_EPOCH { (LEADER_EPOCH, end) } else { (-1, NONE) };
+    Ok(EpochEndOffset { error_code: ErrorCode::NONE, partition: asked.partition, leader_epoch, end_offset })
+}

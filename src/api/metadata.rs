@@ -1,0 +1,198 @@
+//! Metadata (key 3) and DescribeTopicPartitions (key 75): which topics exist and who leads them.
+//!
+//! Metadata 0–13: version 1 tells "all" (null) from "none" (empty); 10 and 12 name topics by id; 4 lets a client
+//! forbid auto-creation. A topic that is created on the way is usable when the answer arrives: Kafka answers
+//! LEADER_NOT_AVAILABLE first and lets the client come back. DescribeTopicPartitions 0 is paged (KIP-966).
+
+use quipu_protocol::ErrorCode;
+use quipu_protocol::message::describe_topic_partitions::{
+    DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
+    DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic, ResponseCursor,
+};
+use quipu_protocol::message::metadata::{
+    MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker,
+    MetadataResponsePartition, MetadataResponseTopic,
+};
+use quipu_protocol::primitives::{Str, Uuid};
+
+use super::Context;
+use super::cluster::{CLUSTER_OPERATIONS, NO_OPERATIONS, TOPIC_OPERATIONS};
+use crate::broker::CreateTopic;
+use crate::topic::{LEADER_EPOCH, Topic};
+
+/// Most partitions in one page (Kafka: `max.request.partition.size.limit`).
+const PAGE_PARTITIONS_MAX: i32 = 2_000;
+
+/// Describes the topics asked for, creating missing ones where that is allowed.
+pub async fn metadata<'a>(cx: &Context<'_>, request: MetadataRequest<'a>) -> MetadataResponse<'a> {
+    let operations =
+        if request.include_topic_authorized_operations { TOPIC_OPERATIONS } else { NO_OPERATIONS };
+    // Version 0 has no null: its empty list asks for everything.
+    let topics = match request.topics {
+        Some(topics) if !(cx.version == 0 && topics.is_empty()) => topics
+            .into_iter()
+            .map(|asked| match find(cx, &asked, request.allow_auto_topic_creation) {
+                Ok(topic) => describe(cx, &topic, operations),
+                Err(code) => unknown(asked, code),
+            })
+            .collect(),
+        _ => cx.broker.topics.all().iter().map(|topic| describe(cx, topic, operations)).collect(),
+    };
+    let address = cx.broker.address_for(cx.local_addr);
+    MetadataResponse {
+        brokers: vec![MetadataResponseBroker {
+            node_id: cx.broker.node_id(),
+            host: Str::Owned(address.host),
+            port: i32::from(address.port),
+            rack: cx.broker.settings().rack.clone().map(Str::Owned),
+        }],
+        cluster_id: Some(Str::Owned(cx.broker.cluster_id().to_owned())),
+        controller_id: cx.broker.node_id(),
+        topics,
+        cluster_authorized_operations: if request.include_cluster_authorized_operations {
+            CLUSTER_OPERATIONS
+        } else {
+            NO_OPERATIONS
+        },
+        ..Default::default()
+    }
+}
+
+fn find(
+    cx: &Context<'_>,
+    asked: &MetadataRequestTopic<'_>,
+    may_create: bool,
+) -> Result<std::sync::Arc<Topic>, ErrorCode> {
+    let Some(name) = asked.name.as_deref() else {
+        return cx.broker.topics.by_id(asked.topic_id).ok_or(ErrorCode::UNKNOWN_TOPIC_ID);
+    };
+    if let Some(topic) = cx.broker.topics.by_name(name) {
+        return Ok(topic);
+    }
+    crate::topic::check_name(name).map_err(|_| ErrorCode::INVALID_TOPIC_EXCEPTION)?;
+    if !(may_create && cx.broker.settings().topics.auto_create) {
+        return Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    }
+    match cx.broker.create_topic(CreateTopic::with_defaults(name)) {
+        Ok(topic) => Ok(topic),
+        // Two clients asked at the same moment: the other one's topic is as good.
+        Err(error) => cx.broker.topics.by_name(name).ok_or(error.code),
+    }
+}
+
+fn unknown<'a>(asked: MetadataRequestTopic<'a>, code: ErrorCode) -> MetadataResponseTopic<'a> {
+    MetadataResponseTopic {
+        error_code: code,
+        name: asked.name,
+        topic_id: asked.topic_id,
+        ..Default::default()
+    }
+}
+
+fn describe<'a>(cx: &Context<'_>, topic: &Topic, operations: i32) -> MetadataResponseTopic<'a> {
+    let node = cx.broker.node_id();
+    MetadataResponseTopic {
+        error_code: ErrorCode::NONE,
+        name: Some(Str::Owned(topic.name().to_string())),
+        topic_id: topic.id(),
+        is_internal: topic.is_internal(),
+        partitions: topic
+            .partitions()
+            .iter()
+            .map(|partition| MetadataResponsePartition {
+                error_code: ErrorCode::NONE,
+                partition_index: partition.index(),
+                leader_id: node,
+                leader_epoch: LEADER_EPOCH,
+                replica_nodes: vec![node],
+                isr_nodes: vec![node],
+                offline_replicas: Vec::new(),
+            })
+            .collect(),
+        topic_authorized_operations: operations,
+    }
+}
+
+/// Describes topics in order of name, at most a page of partitions at a time.
+pub async fn describe_topic_partitions<'a>(
+    cx: &Context<'_>,
+    request: DescribeTopicPartitionsRequest<'a>,
+) -> DescribeTopicPartitionsResponse<'a> {
+    let mut names: Vec<String> = if request.topics.is_empty() {
+        cx.broker.topics.all().iter().map(|topic| topic.name().to_string()).collect()
+    } else {
+        request.topics.iter().map(|topic| topic.name.to_string()).collect()
+    };
+    names.sort();
+    names.dedup();
+    let mut first_partition = 0;
+    if let Some(cursor) = &request.cursor {
+        names.retain(|name| name.as_str() >= &*cursor.topic_name);
+        if names.first().is_some_and(|name| *name == *cursor.topic_name) {
+            first_partition = cursor.partition_index.max(0) as usize;
+        }
+    }
+    let mut room = request.response_partition_limit.clamp(1, PAGE_PARTITIONS_MAX) as usize;
+    let mut topics = Vec::new();
+    let mut next_cursor = None;
+    for name in names {
+        let from = std::mem::take(&mut first_partition);
+        if room == 0 {
+            next_cursor = Some(ResponseCursor { topic_name: Str::Owned(name), partition_index: from as i32 });
+            break;
+        }
+        let Some(topic) = cx.broker.topics.by_name(&name) else {
+            let code = match crate::topic::check_name(&name) {
+                Ok(()) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+                Err(_) => ErrorCode::INVALID_TOPIC_EXCEPTION,
+            };
+            topics.push(DescribeTopicPartitionsResponseTopic {
+                error_code: code,
+                name: Some(Str::Owned(name)),
+                topic_id: Uuid::ZERO,
+                ..Default::default()
+            });
+            continue;
+        };
+        let all = topic.partitions();
+        let until = all.len().min(from.saturating_add(room));
+        let page = all.get(from..until).unwrap_or_default();
+        topics.push(describe_page(cx, &topic, page));
+        room -= page.len();
+        if until < all.len() {
+            next_cursor =
+                Some(ResponseCursor { topic_name: Str::Owned(name), partition_index: until as i32 });
+            break;
+        }
+    }
+    DescribeTopicPartitionsResponse { throttle_time_ms: 0, topics, next_cursor }
+}
+
+fn describe_page<'a>(
+    cx: &Context<'_>,
+    topic: &Topic,
+    page: &[std::sync::Arc<crate::topic::Partition>],
+) -> DescribeTopicPartitionsResponseTopic<'a> {
+    let node = cx.broker.node_id();
+    DescribeTopicPartitionsResponseTopic {
+        error_code: ErrorCode::NONE,
+        name: Some(Str::Owned(topic.name().to_string())),
+        topic_id: topic.id(),
+        is_internal: topic.is_internal(),
+        partitions: page
+            .iter()
+            .map(|partition| DescribeTopicPartitionsResponsePartition {
+                error_code: ErrorCode::NONE,
+                partition_index: partition.index(),
+                leader_id: node,
+                leader_epoch: LEADER_EPOCH,
+                replica_nodes: vec![node],
+                isr_nodes: vec![node],
+                eligible_leader_replicas: Some(Vec::new()),
+                last_known_elr: Some(Vec::new()),
+                offline_replicas: Vec::new(),
+            })
+            .collect(),
+        topic_authorized_operations: TOPIC_OPERATIONS,
+    }
+}

@@ -1,0 +1,254 @@
+//! Produce (key 0): append record batches.
+//!
+//! Versions 3–13; 0–2 are announced but refused, as Kafka does (KAFKA-18659). From version 13 topics are named by
+//! id (KIP-516). Batches stay as the producer made them; nothing here decodes a record unless a topic's settings
+//! demand it.
+
+use quipu_protocol::ErrorCode;
+use quipu_protocol::message::produce::{
+    BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, ProduceRequest,
+    ProduceResponse, TopicProduceResponse,
+};
+use quipu_protocol::primitives::{Records, Str};
+use quipu_protocol::record::RecordView;
+use quipu_storage::compress::Codec;
+use quipu_storage::{CheckedBatch, Millis, Origin};
+
+use super::{Close, Context};
+use crate::error;
+use crate::topic::durable::Awaited;
+use crate::topic::{AppendFailure, Topic};
+
+/// First version in which a producer may send zstd (KIP-110).
+const ZSTD_SINCE: i16 = 7;
+/// First version that names topics by id (KIP-516).
+const TOPIC_IDS_SINCE: i16 = 13;
+
+/// `acks` of a producer that wants to know that its records are durable.
+const ALL: i16 = -1;
+
+/// Appends each partition's batch, and says what the answer has to wait for. No answer when the producer wanted none
+/// (acks=0); if then anything failed, the connection is closed, which is the only way to tell it.
+pub async fn produce<'a>(
+    cx: &Context<'_>,
+    request: ProduceRequest<'a>,
+) -> Result<(Option<ProduceResponse<'a>>, Awaited), Close> {
+    let now = cx.broker.clock.now_ms();
+    let refused = match request.acks {
+        // Transactions are not built yet: no transactional producer can have been given an id.
+        _ if request.transactional_id.is_some() => Some(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
+        -1..=1 => None,
+        _ => Some(ErrorCode::INVALID_REQUIRED_ACKS),
+    };
+    let mut failed = None;
+    let mut awaited = Awaited::default();
+    let mut responses = Vec::with_capacity(request.topic_data.len());
+    for data in request.topic_data {
+        let topic = if cx.version >= TOPIC_IDS_SINCE {
+            cx.broker.topics.by_id(data.topic_id).ok_or(ErrorCode::UNKNOWN_TOPIC_ID)
+        } else {
+            cx.broker.topics.by_name(&data.name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+        };
+        let mut partition_responses = Vec::with_capacity(data.partition_data.len());
+        for partition in data.partition_data {
+            let index = partition.index;
+            let outcome = match (refused, &topic) {
+                (Some(code), _) => Err(Refusal::from(code)),
+                (None, Err(code)) => Err(Refusal::from(*code)),
+                (None, Ok(topic)) => {
+                    let told = (request.acks == ALL).then_some(&mut awaited);
+                    append(cx, topic, &partition, told, now)
+                }
+            };
+            let response = match outcome {
+                Ok(response) => response,
+                Err(refusal) => {
+                    failed = failed.or(Some(refusal.code));
+                    refusal.into_response(index)
+                }
+            };
+            partition_responses.push(response);
+        }
+        responses.push(TopicProduceResponse {
+            name: data.name,
+            topic_id: data.topic_id,
+            partition_responses,
+        });
+    }
+    match (request.acks, failed) {
+        (0, Some(code)) => Err(Close::UnacknowledgedProduce(code)),
+        (0, None) => Ok((None, Awaited::default())),
+        _ => Ok((
+            Some(ProduceResponse { responses, throttle_time_ms: 0, node_endpoints: Vec::new() }),
+            awaited,
+        )),
+    }
+}
+
+/// Why a partition's batch was not appended.
+struct Refusal {
+    code: ErrorCode,
+    message: Option<String>,
+    records: Vec<(i32, &'static str)>,
+}
+
+impl From<ErrorCode> for Refusal {
+    fn from(code: ErrorCode) -> Self {
+        Self { code, message: None, records: Vec::new() }
+    }
+}
+
+impl Refusal {
+    fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: Some(message.into()), records: Vec::new() }
+    }
+
+    fn into_response(self, index: i32) -> PartitionProduceResponse<'static> {
+        PartitionProduceResponse {
+            index,
+            error_code: self.code,
+            base_offset: -1,
+            log_append_time_ms: -1,
+            log_start_offset: -1,
+            record_errors: self
+                .records
+                .into_iter()
+                .map(|(batch_index, why)| BatchIndexAndErrorMessage {
+                    batch_index,
+                    batch_index_error_message: Some(Str::Borrowed(why)),
+                })
+                .collect(),
+            error_message: self.message.map(Str::Owned),
+            ..Default::default()
+        }
+    }
+}
+
+fn append(
+    cx: &Context<'_>,
+    topic: &Topic,
+    data: &PartitionProduceData<'_>,
+    awaited: Option<&mut Awaited>,
+    now: Millis,
+) -> Result<PartitionProduceResponse<'static>, Refusal> {
+    let partition = topic.partition(data.index).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+    let Some(Records::Borrowed(bytes)) = &data.records else {
+        return Err(Refusal::new(
+            ErrorCode::INVALID_RECORD,
+            "a produce request carries one record batch, this has none",
+        ));
+    };
+    let config = topic.config();
+    let batch = CheckedBatch::check(bytes)
+        .map_err(|fault| Refusal::new(error::batch_code(&fault), fault.to_string()))?;
+    check_size(&batch, config.max_message_bytes.max(0) as usize)?;
+    if batch.codec() == Codec::Zstd && cx.version < ZSTD_SINCE {
+        return Err(Refusal::new(
+            ErrorCode::UNSUPPORTED_COMPRESSION_TYPE,
+            "zstd needs a client that speaks Produce version 7 or newer",
+        ));
+    }
+    check_timestamps(&batch, config.timestamp_before_max_ms, config.timestamp_after_max_ms, now)?;
+    if config.cleanup.compact {
+        check_keys(&batch)?;
+    }
+    let appended = partition.append(&batch, Origin::Producer, now).map_err(|failure| {
+        let message = match &failure {
+            AppendFailure::Log(error) => Some(error.to_string()),
+            AppendFailure::Code(_) => None,
+        };
+        Refusal { code: failure.code(), message, records: Vec::new() }
+    })?;
+    if let Some(awaited) = awaited {
+        // A duplicate waits as well: its first copy may not be on disk yet (I7).
+        partition.when_durable(appended.last_offset + 1, || awaited.add());
+    }
+    cx.broker.metrics.produced(batch.header().records_count as u64, batch.bytes().len() as u64);
+    Ok(PartitionProduceResponse {
+        index: data.index,
+        error_code: ErrorCode::NONE,
+        base_offset: appended.base_offset,
+        log_append_time_ms: appended.log_append_time_ms,
+        log_start_offset: appended.log_start_offset,
+        ..Default::default()
+    })
+}
+
+fn check_size(batch: &CheckedBatch<'_>, limit: usize) -> Result<(), Refusal> {
+    if batch.bytes().len() <= limit {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        ErrorCode::MESSAGE_TOO_LARGE,
+        format!(
+            "a batch of {} bytes is above this topic's max.message.bytes of {limit}; raise it or send smaller batches",
+            batch.bytes().len()
+        ),
+    ))
+}
+
+/// P2: create times may lie at most so far before and after now. The batch header tells the newest; only a bound
+/// on the past has to look at each record.
+fn check_timestamps(
+    batch: &CheckedBatch<'_>,
+    before_max_ms: Millis,
+    after_max_ms: Millis,
+    now: Millis,
+) -> Result<(), Refusal> {
+    let too_new = batch.header().max_timestamp > now.saturating_add(after_max_ms);
+    let too_old = before_max_ms < now && {
+        let oldest = now - before_max_ms;
+        batch.header().max_timestamp < oldest
+            || has_record(batch, |record| {
+                let timestamp = batch.header().base_timestamp + record.timestamp_delta;
+                timestamp >= 0 && timestamp < oldest
+            })?
+    };
+    if too_new || too_old {
+        let (side, key) = if too_new {
+            ("after", "message.timestamp.after.max.ms")
+        } else {
+            ("before", "message.timestamp.before.max.ms")
+        };
+        return Err(Refusal::new(
+            ErrorCode::INVALID_TIMESTAMP,
+            format!("a record's time lies further {side} the broker's than {key} allows"),
+        ));
+    }
+    Ok(())
+}
+
+/// Whether a record of the batch is as `is` says. Looks at each of them, expanded within bounds.
+fn has_record(
+    batch: &CheckedBatch<'_>,
+    mut is: impl FnMut(&RecordView<'_>) -> bool,
+) -> Result<bool, Refusal> {
+    let mut found = false;
+    batch
+        .check_records(|record| found |= is(record))
+        .map_err(|fault| Refusal::new(error::batch_code(&fault), fault.to_string()))?;
+    Ok(found)
+}
+
+/// A compacted topic keeps the newest record of every key, so every record needs one.
+fn check_keys(batch: &CheckedBatch<'_>) -> Result<(), Refusal> {
+    let mut keyless = Vec::new();
+    batch
+        .check_records(|record| {
+            if record.key.is_none() {
+                keyless.push(record.offset_delta);
+            }
+        })
+        .map_err(|fault| Refusal::new(error::batch_code(&fault), fault.to_string()))?;
+    if keyless.is_empty() {
+        return Ok(());
+    }
+    Err(Refusal {
+        code: ErrorCode::INVALID_RECORD,
+        message: Some("a compacted topic takes only records with a key".into()),
+        records: keyless
+            .into_iter()
+            .map(|index| (index, "a record without a key in a compacted topic"))
+            .collect(),
+    })
+}

@@ -1,0 +1,253 @@
+//! CreateTopics (key 19), DeleteTopics (key 20) and CreatePartitions (key 37).
+
+use std::collections::{BTreeMap, HashMap};
+
+use quipu_protocol::ErrorCode;
+use quipu_protocol::message::create_partitions::{
+    CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopic, CreatePartitionsTopicResult,
+};
+use quipu_protocol::message::create_topics::{
+    CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse,
+};
+use quipu_protocol::message::delete_topics::{
+    DeletableTopicResult, DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse,
+};
+use quipu_protocol::primitives::{Str, Uuid};
+
+use super::Context;
+use crate::broker::{CreateTopic, Refused};
+use crate::catalog::Resource;
+use crate::config::describe_topic;
+use crate::topic::{Topic, is_internal};
+
+/// First version that names topics to delete by id.
+const DELETE_BY_ID_SINCE: i16 = 6;
+/// First version whose answer tells the new topic's settings (KIP-525).
+const CONFIGS_SINCE: i16 = 5;
+
+/// Creates topics, or only checks whether they could be (versions 2–7).
+pub async fn create_topics<'a>(
+    cx: &Context<'_>,
+    request: CreateTopicsRequest<'a>,
+) -> CreateTopicsResponse<'a> {
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    for topic in &request.topics {
+        *seen.entry(topic.name.to_string()).or_default() += 1;
+    }
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for asked in request.topics {
+        match seen.get_mut(&*asked.name) {
+            Some(1) => {}
+            // A topic named twice is refused once, whatever the two ask for.
+            Some(count) if *count > 1 => {
+                *count = 0;
+                let refused = Refused::new(ErrorCode::INVALID_REQUEST, "the request names this topic twice");
+                topics.push(refused_topic(asked.name, refused));
+                continue;
+            }
+            _ => continue,
+        }
+        let created = plan(&asked).and_then(|plan| {
+            if request.validate_only {
+                cx.broker.check_topic(&plan).map(|checked| (Uuid::ZERO, checked.partitions, checked.configs))
+            } else {
+                let resource = Resource::Topic(plan.name.clone());
+                let topic = cx.broker.create_topic(plan)?;
+                let configs = cx.broker.overrides(&resource).unwrap_or_default();
+                Ok((topic.id(), topic.partitions().len() as i32, configs))
+            }
+        });
+        topics.push(match created {
+            Ok((topic_id, num_partitions, configs)) => CreatableTopicResult {
+                name: asked.name,
+                topic_id,
+                error_code: ErrorCode::NONE,
+                error_message: None,
+                num_partitions,
+                replication_factor: 1,
+                configs: (cx.version >= CONFIGS_SINCE).then(|| {
+                    describe_topic(&configs, &cx.broker.config().layers())
+                        .into_iter()
+                        .map(|entry| CreatableTopicConfigs {
+                            name: entry.name,
+                            value: entry.value.map(Str::Owned),
+                            read_only: entry.read_only,
+                            config_source: entry.source as i8,
+                            is_sensitive: entry.is_sensitive,
+                        })
+                        .collect()
+                }),
+                ..Default::default()
+            },
+            Err(refused) => refused_topic(asked.name, refused),
+        });
+    }
+    CreateTopicsResponse { throttle_time_ms: 0, topics }
+}
+
+fn refused_topic<'a>(name: Str<'a>, refused: Refused) -> CreatableTopicResult<'a> {
+    CreatableTopicResult {
+        name,
+        error_code: refused.code,
+        error_message: Some(Str::Owned(refused.message)),
+        num_partitions: -1,
+        replication_factor: -1,
+        configs: None,
+        ..Default::default()
+    }
+}
+
+/// Reads what a client asks of a new topic.
+fn plan(asked: &CreatableTopic<'_>) -> Result<CreateTopic, Refused> {
+    let mut configs = BTreeMap::new();
+    for config in &asked.configs {
+        let value = config.value.as_deref().ok_or_else(|| {
+            Refused::new(
+                ErrorCode::INVALID_CONFIG,
+                format!("{} has no value; leave it out instead", config.name),
+            )
+        })?;
+        configs.insert(config.name.to_string(), value.to_owned());
+    }
+    let (mut partitions, mut replication_factor) = (asked.num_partitions, asked.replication_factor);
+    if !asked.assignments.is_empty() {
+        if partitions != -1 || replication_factor != -1 {
+            return Err(Refused::new(
+                ErrorCode::INVALID_REQUEST,
+                "a topic has either a number of partitions and replicas, or an assignment of both, not the two at once",
+            ));
+        }
+        let mut indexes: Vec<i32> = asked.assignments.iter().map(|a| a.partition_index).collect();
+        indexes.sort_unstable();
+        if indexes.iter().enumerate().any(|(at, index)| *index != at as i32) {
+            return Err(Refused::new(
+                ErrorCode::INVALID_REPLICA_ASSIGNMENT,
+                "an assignment names the partitions 0, 1, 2 and so on, each once",
+            ));
+        }
+        let replicas = &asked.assignments[0].broker_ids;
+        if asked.assignments.iter().any(|a| a.broker_ids.len() != replicas.len() || a.broker_ids.is_empty()) {
+            return Err(Refused::new(
+                ErrorCode::INVALID_REPLICA_ASSIGNMENT,
+                "an assignment gives every partition the same number of replicas, at least one",
+            ));
+        }
+        partitions = asked.assignments.len() as i32;
+        replication_factor = replicas.len() as i16;
+    }
+    let assigned = asked.assignments.iter().flat_map(|a| a.broker_ids.iter().copied()).collect();
+    Ok(CreateTopic {
+        name: asked.name.to_string(),
+        partitions: (partitions != -1).then_some(partitions),
+        replication_factor: (replication_factor != -1).then_some(replication_factor),
+        assigned_brokers: assigned,
+        configs,
+    })
+}
+
+/// Deletes topics by name or id (versions 1–6).
+pub async fn delete_topics<'a>(
+    cx: &Context<'_>,
+    request: DeleteTopicsRequest<'a>,
+) -> DeleteTopicsResponse<'a> {
+    let asked: Vec<DeleteTopicState<'a>> = if cx.version >= DELETE_BY_ID_SINCE {
+        request.topics
+    } else {
+        request
+            .topic_names
+            .into_iter()
+            .map(|name| DeleteTopicState { name: Some(name), topic_id: Uuid::ZERO })
+            .collect()
+    };
+    let responses = asked
+        .into_iter()
+        .map(|asked| {
+            let deleted = delete(cx, &asked);
+            let (name, topic_id) = match &deleted {
+                Ok(topic) => (Some(Str::Owned(topic.name().to_string())), topic.id()),
+                Err(_) => (asked.name, asked.topic_id),
+            };
+            let (error_code, error_message) = match deleted {
+                Ok(_) => (ErrorCode::NONE, None),
+                Err(refused) => (refused.code, Some(Str::Owned(refused.message))),
+            };
+            DeletableTopicResult { name, topic_id, error_code, error_message }
+        })
+        .collect();
+    DeleteTopicsResponse { throttle_time_ms: 0, responses }
+}
+
+fn delete(cx: &Context<'_>, asked: &DeleteTopicState<'_>) -> Result<std::sync::Arc<Topic>, Refused> {
+    let topic = match asked.name.as_deref() {
+        Some(_) if !asked.topic_id.is_zero() => {
+            return Err(Refused::new(
+                ErrorCode::INVALID_REQUEST,
+                "name the topic either by name or by id, not both",
+            ));
+        }
+        Some(name) => cx.broker.topics.by_name(name).ok_or_else(|| {
+            Refused::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, format!("there is no topic {name}"))
+        })?,
+        None => cx.broker.topics.by_id(asked.topic_id).ok_or_else(|| {
+            Refused::new(ErrorCode::UNKNOWN_TOPIC_ID, format!("there is no topic with id {}", asked.topic_id))
+        })?,
+    };
+    if !cx.broker.settings().topics.delete {
+        return Err(Refused::new(ErrorCode::TOPIC_DELETION_DISABLED, "delete.topic.enable is false"));
+    }
+    if is_internal(topic.name()) {
+        return Err(Refused::new(ErrorCode::INVALID_REQUEST, "this topic is the broker's own and stays"));
+    }
+    cx.broker.delete_topic(&topic)
+}
+
+/// Adds partitions to topics (versions 0–3).
+pub async fn create_partitions<'a>(
+    cx: &Context<'_>,
+    request: CreatePartitionsRequest<'a>,
+) -> CreatePartitionsResponse<'a> {
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    for topic in &request.topics {
+        *counts.entry(topic.name.to_string()).or_default() += 1;
+    }
+    let results = request
+        .topics
+        .into_iter()
+        .map(|asked| {
+            let grown = if counts.get(&*asked.name).is_some_and(|count| *count > 1) {
+                Err(Refused::new(ErrorCode::INVALID_REQUEST, "the request names this topic twice"))
+            } else {
+                grow(cx, &asked, request.validate_only)
+            };
+            let (error_code, error_message) = match grown {
+                Ok(()) => (ErrorCode::NONE, None),
+                Err(refused) => (refused.code, Some(Str::Owned(refused.message))),
+            };
+            CreatePartitionsTopicResult { name: asked.name, error_code, error_message }
+        })
+        .collect();
+    CreatePartitionsResponse { throttle_time_ms: 0, results }
+}
+
+fn grow(cx: &Context<'_>, asked: &CreatePartitionsTopic<'_>, validate_only: bool) -> Result<(), Refused> {
+    let topic = cx.broker.topics.by_name(&asked.name).ok_or_else(|| {
+        Refused::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, format!("there is no topic {}", asked.name))
+    })?;
+    if let Some(assignments) = &asked.assignments {
+        let added = i64::from(asked.count) - topic.partitions().len() as i64;
+        if assignments.len() as i64 != added {
+            return Err(Refused::new(
+                ErrorCode::INVALID_REPLICA_ASSIGNMENT,
+                format!("{added} partitions are added, but replicas are given for {}", assignments.len()),
+            ));
+        }
+        let node = cx.broker.node_id();
+        if assignments.iter().any(|a| a.broker_ids != [node]) {
+            return Err(Refused::new(
+                ErrorCode::INVALID_REPLICA_ASSIGNMENT,
+                format!("the only broker is {node}; every partition has exactly that replica"),
+            ));
+        }
+    }
+    cx.broker.add_partitions(&topic, asked.count, validate_only)
+}

@@ -1,0 +1,86 @@
+//! ApiVersions (key 18): what this broker answers.
+//!
+//! Versions 0–5, always answered: a newer version gets the oldest form with UNSUPPORTED_VERSION (KIP-511). The
+//! list is computed from the API table. Version 5 lets a client say which cluster it expects (KIP-1242).
+
+use quipu_protocol::ErrorCode;
+use quipu_protocol::message::api_versions::{
+    ApiVersion, ApiVersionsRequest, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
+};
+use quipu_protocol::primitives::Str;
+
+use super::{Context, Row, table};
+
+/// Kafka's `metadata.version` levels: 3.3 (KRaft, 7) up to 4.3 (30).
+const METADATA_VERSIONS: (i16, i16) = (7, 30);
+/// First version that names the client's software, whose form is checked (KIP-511).
+const SOFTWARE_SINCE: i16 = 3;
+
+/// Answers with the API table and the features.
+pub async fn api_versions<'a>(
+    cx: &Context<'_>,
+    request: ApiVersionsRequest<'a>,
+) -> ApiVersionsResponse<'static> {
+    if cx.version >= SOFTWARE_SINCE
+        && !(is_software_name(&request.client_software_name)
+            && is_software_name(&request.client_software_version))
+    {
+        return ApiVersionsResponse { error_code: ErrorCode::INVALID_REQUEST, ..Default::default() };
+    }
+    let wrong_cluster = request.cluster_id.as_deref().is_some_and(|id| id != cx.broker.cluster_id());
+    let wrong_node = request.node_id >= 0 && request.node_id != cx.broker.node_id();
+    if wrong_cluster || wrong_node {
+        return ApiVersionsResponse { error_code: ErrorCode::REBOOTSTRAP_REQUIRED, ..Default::default() };
+    }
+    let (min_version, max_version) = METADATA_VERSIONS;
+    let name = Str::Borrowed("metadata.version");
+    ApiVersionsResponse {
+        api_keys: keys(),
+        supported_features: vec![SupportedFeatureKey { name: name.clone(), min_version, max_version }],
+        finalized_features_epoch: 0,
+        finalized_features: vec![FinalizedFeatureKey {
+            name,
+            max_version_level: max_version,
+            min_version_level: max_version,
+        }],
+        ..Default::default()
+    }
+}
+
+/// The answer to a version that does not exist here, in the form every client can read.
+pub fn unsupported() -> ApiVersionsResponse<'static> {
+    ApiVersionsResponse { error_code: ErrorCode::UNSUPPORTED_VERSION, api_keys: keys(), ..Default::default() }
+}
+
+fn keys() -> Vec<ApiVersion> {
+    let version = |row: &Row| ApiVersion {
+        api_key: row.key as i16,
+        min_version: *row.announced.start(),
+        max_version: *row.announced.end(),
+    };
+    table().iter().map(version).collect()
+}
+
+/// Kafka's form: `[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?`.
+fn is_software_name(name: &str) -> bool {
+    let edge = |c: Option<u8>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    let bytes = name.as_bytes();
+    edge(bytes.first().copied())
+        && edge(bytes.last().copied())
+        && bytes.iter().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_software_name;
+
+    #[test]
+    fn software_names_have_kafkas_form() {
+        for good in ["librdkafka", "2.16.0", "apache-kafka-java", "a"] {
+            assert!(is_software_name(good), "{good}");
+        }
+        for bad in ["", "-a", "a-", "a b", "kgo/1", "ü"] {
+            assert!(!is_software_name(bad), "{bad}");
+        }
+    }
+}

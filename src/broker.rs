@@ -1,0 +1,494 @@
+//! The broker: owns everything below, starts and stops it, and is the one thing a handler is given.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use parking_lot::Mutex;
+use quipu_protocol::ErrorCode;
+use quipu_storage::disk::Disk;
+use quipu_storage::{Millis, ProducerId};
+use tokio::sync::watch;
+
+use crate::api::FetchSessions;
+use crate::catalog::{Catalog, Event, Resource, State};
+use crate::clock::Clock;
+use crate::config::{
+    BrokerOverrides, Config, ReplicationFactorPolicy, Settings, TopicConfig, validate_topic,
+};
+use crate::coordinator::GroupCoordinator;
+use crate::coordinator::doors::TopicLookup;
+use crate::coordinator::settings::GroupSettings;
+use crate::error::StartError;
+use crate::identity::Identity;
+use crate::metrics::Metrics;
+use crate::offsets_log::OffsetsLog;
+use crate::topic::{Topic, Topics, check_name, is_internal};
+
+/// Producer ids are reserved in the catalog this many at a time; a restart skips what was left of a block.
+const PRODUCER_ID_BLOCK: i64 = 1_000;
+/// Most partitions of all topics together: what one node can be expected to open and map.
+const PARTITIONS_MAX: usize = 200_000;
+
+/// A running broker, or one that is about to run or has stopped; network and upkeep are beside it.
+pub struct Broker {
+    config: Config,
+    identity: Identity,
+    catalog: Mutex<Option<Catalog>>,
+    producer_ids: ProducerIds,
+    stop: watch::Sender<bool>,
+    /// Time and randomness.
+    pub clock: Clock,
+    /// The topics and their logs.
+    pub topics: Arc<Topics>,
+    /// Consumer groups.
+    pub groups: GroupCoordinator,
+    /// Fetch sessions.
+    pub fetch_sessions: FetchSessions,
+    /// Counters.
+    pub metrics: Metrics,
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker")
+            .field("identity", &self.identity)
+            .field("topics", &self.topics.count())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The producer ids that are left of the reserved block.
+#[derive(Debug)]
+struct ProducerIds {
+    next: AtomicI64,
+    until: AtomicI64,
+}
+
+/// A host and a port, as clients are told them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// A name or an IP address, without brackets.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+}
+
+/// Why the broker did not do what an administrator asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Kafka's code for it.
+    pub code: ErrorCode,
+    /// What was wrong and what to do.
+    pub message: String,
+}
+
+impl Refused {
+    /// A refusal with `code`, explained by `message`.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+/// What a new topic should be.
+#[derive(Clone, Debug)]
+pub struct CreateTopic {
+    /// Its name.
+    pub name: String,
+    /// How many partitions; `None`: `num.partitions`.
+    pub partitions: Option<i32>,
+    /// How many replicas; `None`: `default.replication.factor`.
+    pub replication_factor: Option<i16>,
+    /// Brokers named in an explicit assignment.
+    pub assigned_brokers: Vec<i32>,
+    /// What to set on it.
+    pub configs: BTreeMap<String, String>,
+}
+
+impl CreateTopic {
+    /// A topic with the broker's defaults.
+    pub fn with_defaults(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            partitions: None,
+            replication_factor: None,
+            assigned_brokers: Vec::new(),
+            configs: BTreeMap::new(),
+        }
+    }
+}
+
+/// A topic that could be created.
+#[derive(Clone, Debug)]
+pub struct CheckedTopic {
+    /// How many partitions it gets.
+    pub partitions: i32,
+    /// What would be set on it, in the form in which it is kept.
+    pub configs: BTreeMap<String, String>,
+    /// The settings it would have.
+    pub config: TopicConfig,
+}
+
+impl Broker {
+    /// Opens the data directory and everything in it. Nothing is served yet.
+    pub fn open(
+        config: Config,
+        disk: Arc<dyn Disk>,
+        data_dir: &Path,
+        clock: Clock,
+    ) -> Result<Arc<Self>, StartError> {
+        let now = clock.now_ms();
+        let identity = Identity::load_or_create(&*disk, data_dir, &config.settings(), &clock)?;
+        let catalog = Catalog::open(Arc::clone(&disk), &data_dir.join("catalog"), now)?;
+        config.set_dynamic(dynamic(catalog.state(), identity.node_id));
+        let settings = config.settings();
+        let topics = Arc::new(Topics::new(Arc::clone(&disk), data_dir.join("topics")));
+        for (name, entry) in &catalog.state().topics {
+            topics.insert(name, entry.id, entry.partitions, config.topic(&entry.configs));
+        }
+        remove_leftovers(&topics, &*disk)?;
+        let next = catalog.state().next_producer_id;
+        let broker = Arc::new_cyclic(|weak| Self {
+            groups: GroupCoordinator::new(
+                group_settings(&settings),
+                Arc::new(OffsetsLog::new(weak.clone())),
+                Arc::clone(&topics) as Arc<dyn TopicLookup>,
+                Arc::new(clock.clone()),
+            ),
+            fetch_sessions: FetchSessions::new(settings.network.fetch_session_slots),
+            config,
+            identity,
+            catalog: Mutex::new(Some(catalog)),
+            producer_ids: ProducerIds { next: AtomicI64::new(next), until: AtomicI64::new(next) },
+            stop: watch::Sender::new(false),
+            clock,
+            topics,
+            metrics: Metrics::default(),
+        });
+        crate::offsets_log::replay(&broker)?;
+        Ok(broker)
+    }
+
+    /// The configuration with its origins.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.config.settings()
+    }
+
+    /// The cluster's id, made at the first start.
+    pub fn cluster_id(&self) -> &str {
+        &self.identity.cluster_id
+    }
+
+    /// This node's id (`node.id`).
+    pub fn node_id(&self) -> i32 {
+        self.identity.node_id
+    }
+
+    /// The address to tell a client that reached us at `local`: that same one, unless `advertised.listeners`
+    /// says otherwise for the listener it came through.
+    pub fn address_for(&self, local: SocketAddr) -> Address {
+        let settings = self.settings();
+        // The listener that owns the port the client came to; with one listener there is no question.
+        let reached = match settings.listeners.as_slice() {
+            [only] => Some(only),
+            several => several.iter().find(|listener| listener.port == local.port()),
+        };
+        reached
+            .and_then(|reached| settings.advertised_listeners.iter().find(|told| told.name == reached.name))
+            .map(|told| Address { host: told.host.clone(), port: told.port })
+            .unwrap_or_else(|| Address { host: local.ip().to_canonical().to_string(), port: local.port() })
+    }
+
+    /// Becomes true when the broker is told to stop.
+    pub fn stopping(&self) -> watch::Receiver<bool> {
+        self.stop.subscribe()
+    }
+
+    /// Tells the network, the waiters and the upkeep to end. Safe to call twice.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+        self.groups.stop();
+    }
+
+    /// Closes every log cleanly. Call when the network has stopped.
+    pub fn close(&self) {
+        self.topics.close();
+        if let Some(catalog) = self.catalog.lock().take()
+            && let Err(error) = catalog.close()
+        {
+            tracing::error!("cannot close the catalog cleanly: {error}");
+        }
+    }
+
+    /// Checks whether a topic could be created as asked.
+    pub fn check_topic(&self, asked: &CreateTopic) -> Result<CheckedTopic, Refused> {
+        let settings = self.settings();
+        check_name(&asked.name).map_err(|why| Refused::new(ErrorCode::INVALID_TOPIC_EXCEPTION, why))?;
+        if self.topics.by_name(&asked.name).is_some() {
+            return Err(Refused::new(
+                ErrorCode::TOPIC_ALREADY_EXISTS,
+                format!("topic '{}' already exists", asked.name),
+            ));
+        }
+        // Metrics and tools turn dots into underscores: two names must not become one (`Topic.hasCollision`).
+        let folded = |name: &str| name.replace('.', "_");
+        if asked.name.contains(['.', '_'])
+            && let Some(other) = self.topics.all().iter().find(|t| folded(t.name()) == folded(&asked.name))
+        {
+            return Err(Refused::new(
+                ErrorCode::INVALID_TOPIC_EXCEPTION,
+                format!("topic '{}' collides with '{}': '.' and '_' count as one", asked.name, other.name()),
+            ));
+        }
+        let partitions = asked.partitions.unwrap_or(settings.topics.partitions);
+        if partitions < 1 {
+            return Err(Refused::new(
+                ErrorCode::INVALID_PARTITIONS,
+                format!("a topic has at least one partition, not {partitions}"),
+            ));
+        }
+        self.check_partition_count(0, partitions)?;
+        self.check_replication(asked)?;
+        let configs = validate_topic(&asked.configs, &self.config.layers())
+            .map_err(|error| Refused::new(ErrorCode::INVALID_CONFIG, error.to_string()))?;
+        Ok(CheckedTopic { partitions, config: self.config.topic(&configs), configs })
+    }
+
+    fn check_partition_count(&self, have: i32, want: i32) -> Result<(), Refused> {
+        let used: usize = self.topics.all().iter().map(|t| t.partitions().len()).sum();
+        let more = (want - have).max(0) as usize;
+        if used + more > PARTITIONS_MAX {
+            return Err(Refused::new(
+                ErrorCode::POLICY_VIOLATION,
+                format!(
+                    "{more} more partitions would make {}, above the {PARTITIONS_MAX} that one broker holds",
+                    used + more
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_replication(&self, asked: &CreateTopic) -> Result<(), Refused> {
+        let node = self.node_id();
+        let settings = self.settings();
+        if let Some(other) = asked.assigned_brokers.iter().find(|id| **id != node) {
+            return Err(Refused::new(
+                ErrorCode::INVALID_REPLICA_ASSIGNMENT,
+                format!("there is no broker {other}; the only one is {node}"),
+            ));
+        }
+        match asked.replication_factor {
+            None | Some(1) => Ok(()),
+            Some(factor)
+                if factor > 1
+                    && settings.topics.replication_factor_policy == ReplicationFactorPolicy::Clamp =>
+            {
+                tracing::warn!(
+                    topic = asked.name,
+                    factor,
+                    "one node holds one replica; the factor is taken as 1"
+                );
+                Ok(())
+            }
+            Some(factor) if factor > 1 => Err(Refused::new(
+                ErrorCode::INVALID_REPLICATION_FACTOR,
+                format!(
+                    "replication factor {factor} is larger than the one broker there is; ask for 1, or set quipu.replication.factor=clamp"
+                ),
+            )),
+            Some(factor) => Err(Refused::new(
+                ErrorCode::INVALID_REPLICATION_FACTOR,
+                format!("a replication factor is at least 1, not {factor}"),
+            )),
+        }
+    }
+
+    /// Creates a topic; it can be written and read when this returns.
+    pub fn create_topic(&self, asked: CreateTopic) -> Result<Arc<Topic>, Refused> {
+        let mut catalog = self.catalog.lock();
+        let catalog = catalog.as_mut().ok_or_else(stopped)?;
+        // Checked under the lock: of two that ask for one name, the second is told that it exists.
+        let CheckedTopic { partitions, configs, config } = self.check_topic(&asked)?;
+        let id = self.clock.random_uuid();
+        let event = Event::TopicCreated { name: asked.name.clone(), id, partitions, configs };
+        catalog.record(vec![event], self.clock.now_ms()).map_err(storage_failed)?;
+        Ok(self.topics.insert(&asked.name, id, partitions, config))
+    }
+
+    /// Deletes a topic, its records and the offsets that groups committed for it.
+    pub fn delete_topic(&self, topic: &Topic) -> Result<Arc<Topic>, Refused> {
+        let gone = || {
+            Refused::new(
+                ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+                format!("topic {} is already gone", topic.name()),
+            )
+        };
+        let removed = {
+            let mut catalog = self.catalog.lock();
+            let catalog = catalog.as_mut().ok_or_else(stopped)?;
+            if self.topics.by_id(topic.id()).is_none() {
+                return Err(gone());
+            }
+            let event = Event::TopicDeleted { name: topic.name().to_string() };
+            catalog.record(vec![event], self.clock.now_ms()).map_err(storage_failed)?;
+            self.topics.remove(topic.name()).ok_or_else(gone)?
+        };
+        self.groups.on_topic_deleted(topic.name());
+        Ok(removed)
+    }
+
+    /// Grows a topic to `count` partitions, or only checks whether it could.
+    pub fn add_partitions(&self, topic: &Topic, count: i32, validate_only: bool) -> Result<(), Refused> {
+        let mut catalog = self.catalog.lock();
+        let catalog = catalog.as_mut().ok_or_else(stopped)?;
+        let have = topic.partitions().len() as i32;
+        if count <= have {
+            return Err(Refused::new(
+                ErrorCode::INVALID_PARTITIONS,
+                format!("topic {} has {have} partitions; it can grow, but not to {count}", topic.name()),
+            ));
+        }
+        if is_internal(topic.name()) {
+            return Err(Refused::new(
+                ErrorCode::INVALID_REQUEST,
+                "this topic is the broker's own and stays as it is",
+            ));
+        }
+        self.check_partition_count(have, count)?;
+        if validate_only {
+            return Ok(());
+        }
+        let event = Event::PartitionsAdded { name: topic.name().to_string(), partitions: count };
+        catalog.record(vec![event], self.clock.now_ms()).map_err(storage_failed)?;
+        self.topics.grow(topic, count);
+        Ok(())
+    }
+
+    /// What was set on a resource; `None` when a topic of that name does not exist.
+    pub fn overrides(&self, resource: &Resource) -> Option<BTreeMap<String, String>> {
+        let catalog = self.catalog.lock();
+        let state = catalog.as_ref()?.state();
+        match (state.configs_of(resource), resource) {
+            (Some(configs), _) => Some(configs.clone()),
+            (None, Resource::Topic(_)) => None,
+            (None, _) => Some(BTreeMap::new()),
+        }
+    }
+
+    /// Sets (or, with `None`, unsets) configs of one resource, all or none, and puts them in force.
+    pub fn set_configs(
+        &self,
+        resource: &Resource,
+        changes: &BTreeMap<String, Option<String>>,
+    ) -> Result<(), Refused> {
+        let mut catalog = self.catalog.lock();
+        let catalog = catalog.as_mut().ok_or_else(stopped)?;
+        let events = changes
+            .iter()
+            .map(|(key, value)| Event::ConfigSet {
+                resource: resource.clone(),
+                key: key.clone(),
+                value: value.clone(),
+            })
+            .collect();
+        catalog.record(events, self.clock.now_ms()).map_err(storage_failed)?;
+        self.put_in_force(catalog, resource);
+        Ok(())
+    }
+
+    fn put_in_force(&self, catalog: &Catalog, resource: &Resource) {
+        let state = catalog.state();
+        if let Resource::Broker(_) = resource {
+            self.config.set_dynamic(dynamic(state, self.node_id()));
+            self.groups.set_settings(group_settings(&self.settings()));
+        }
+        for topic in self.topics.all() {
+            let concerns = match resource {
+                Resource::Topic(name) => **name == **topic.name(),
+                // A topic without a value of its own follows the broker's.
+                Resource::Broker(_) => true,
+                Resource::Group(_) => false,
+            };
+            if let Some(entry) = state.topics.get(&**topic.name()).filter(|_| concerns) {
+                self.topics.reconfigure(&topic, self.config.topic(&entry.configs));
+            }
+        }
+    }
+
+    /// A producer id that no producer ever had, restarts included.
+    pub fn next_producer_id(&self) -> Result<ProducerId, ErrorCode> {
+        let mut catalog = self.catalog.lock();
+        let catalog = catalog.as_mut().ok_or(ErrorCode::COORDINATOR_NOT_AVAILABLE)?;
+        let id = self.producer_ids.next.load(Ordering::Relaxed);
+        if id >= self.producer_ids.until.load(Ordering::Relaxed) {
+            let until = id + PRODUCER_ID_BLOCK;
+            let event = Event::ProducerIdsReserved { until };
+            catalog.record(vec![event], self.clock.now_ms()).map_err(|error| {
+                tracing::error!("cannot reserve producer ids: {error}");
+                ErrorCode::COORDINATOR_NOT_AVAILABLE
+            })?;
+            self.producer_ids.until.store(until, Ordering::Relaxed);
+        }
+        self.producer_ids.next.store(id + 1, Ordering::Relaxed);
+        Ok(id)
+    }
+
+    /// Wall-clock time, for records.
+    pub fn now_ms(&self) -> Millis {
+        self.clock.now_ms()
+    }
+}
+
+/// What was set on the running broker, for the configuration's layers.
+fn dynamic(state: &State, node_id: i32) -> BrokerOverrides {
+    let of = |name: String| state.configs_of(&Resource::Broker(name)).cloned().unwrap_or_default();
+    BrokerOverrides { default: of(String::new()), node: of(node_id.to_string()) }
+}
+
+/// What the coordinator is told of the settings.
+fn group_settings(settings: &Settings) -> GroupSettings {
+    GroupSettings {
+        session_timeout_ms_min: settings.groups.min_session_timeout_ms,
+        session_timeout_ms_max: settings.groups.max_session_timeout_ms,
+        initial_rebalance_delay_ms: settings.groups.initial_rebalance_delay_ms,
+        members_max: settings.groups.max_size.min(GroupSettings::MEMBERS_MAX),
+        offset_metadata_bytes_max: settings.offsets.metadata_max_bytes,
+        offsets_retention_ms: settings.offsets.retention_ms,
+        offsets_check_interval_ms: settings.offsets.retention_check_interval_ms,
+        ..GroupSettings::default()
+    }
+}
+
+fn stopped() -> Refused {
+    Refused::new(ErrorCode::BROKER_NOT_AVAILABLE, "the broker is stopping")
+}
+
+fn storage_failed(error: crate::catalog::CatalogError) -> Refused {
+    tracing::error!("{error}");
+    Refused::new(ErrorCode::KAFKA_STORAGE_ERROR, error.to_string())
+}
+
+/// A crash between a topic's deletion and the removal of its files leaves them behind: removes what no topic owns.
+fn remove_leftovers(topics: &Topics, disk: &dyn Disk) -> Result<(), StartError> {
+    let entries = match disk.list(topics.root()) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(StartError::io(topics.root(), error)),
+    };
+    for entry in entries {
+        // What is not named by an id was not made by us and is left alone.
+        if let Some(id) = entry.name.parse().ok().filter(|id| topics.by_id(*id).is_none()) {
+            topics.remove_files(id);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! What the catalog's events add up to. Changes only by [`State::apply`].
+
+use std::collections::BTreeMap;
+
+use quipu_protocol::primitives::Uuid;
+
+use super::event::{Event, Resource};
+
+/// Everything the cluster remembers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// Topics by name.
+    pub topics: BTreeMap<String, TopicEntry>,
+    /// What is set on brokers (`""` is all of them) and groups. A topic's settings are with the topic.
+    pub configs: BTreeMap<Resource, BTreeMap<String, String>>,
+    /// First producer id that was never given out.
+    pub next_producer_id: i64,
+}
+
+/// One topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicEntry {
+    /// Its id.
+    pub id: Uuid,
+    /// How many partitions it has.
+    pub partitions: i32,
+    /// What was set on it.
+    pub configs: BTreeMap<String, String>,
+}
+
+impl State {
+    /// Takes in one event. What an event names and does not exist is ignored: the log decides, not this code.
+    pub fn apply(&mut self, event: Event) {
+        match event {
+            Event::Reset => *self = Self::default(),
+            Event::TopicCreated { name, id, partitions, configs } => {
+                self.topics.insert(name, TopicEntry { id, partitions, configs });
+            }
+            Event::TopicDeleted { name } => {
+                self.topics.remove(&name);
+            }
+            Event::PartitionsAdded { name, partitions } => {
+                if let Some(topic) = self.topics.get_mut(&name) {
+                    topic.partitions = partitions;
+                }
+            }
+            Event::ConfigSet { resource, key, value } => self.set(resource, key, value),
+            Event::ProducerIdsReserved { until } => self.next_producer_id = self.next_producer_id.max(until),
+        }
+    }
+
+    fn set(&mut self, resource: Resource, key: String, value: Option<String>) {
+        let configs = match &resource {
+            Resource::Topic(name) => match self.topics.get_mut(name) {
+                Some(topic) => &mut topic.configs,
+                None => return,
+            },
+            _ => self.configs.entry(resource.clone()).or_default(),
+        };
+        match value {
+            Some(value) => configs.insert(key, value),
+            None => configs.remove(&key),
+        };
+        if self.configs.get(&resource).is_some_and(BTreeMap::is_empty) {
+            self.configs.remove(&resource);
+        }
+    }
+
+    /// What is set on a resource.
+    pub fn configs_of(&self, resource: &Resource) -> Option<&BTreeMap<String, String>> {
+        match resource {
+            Resource::Topic(name) => self.topics.get(name).map(|topic| &topic.configs),
+            _ => self.configs.get(resource),
+        }
+    }
+
+    /// The shortest history that leads here.
+    pub fn to_events(&self) -> Vec<Event> {
+        let topics = self.topics.iter().map(|(name, topic)| Event::TopicCreated {
+            name: name.clone(),
+            id: topic.id,
+            partitions: topic.partitions,
+            configs: topic.configs.clone(),
+        });
+        let configs = self.configs.iter().flat_map(|(resource, configs)| {
+            configs.iter().map(|(key, value)| Event::ConfigSet {
+                resource: resource.clone(),
+                key: key.clone(),
+                value: Some(value.clone()),
+            })
+        });
+        let ids = (self.next_producer_id > 0)
+            .then_some(Event::ProducerIdsReserved { until: self.next_producer_id });
+        topics.chain(configs).chain(ids).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shortest_history_leads_to_the_same_state() {
+        let mut state = State::default();
+        let resource = Resource::Broker(String::new());
+        for event in [
+            Event::TopicCreated {
+                name: "a".into(),
+                id: Uuid([1; 16]),
+                partitions: 1,
+                configs: BTreeMap::new(),
+            },
+            Event::ConfigSet {
+                resource: Resource::Topic("a".into()),
+                key: "k".into(),
+                value: Some("v".into()),
+            },
+            Event::ConfigSet { resource: resource.clone(), key: "x".into(), value: Some("1".into()) },
+            Event::ConfigSet { resource: resource.clone(), key: "y".into(), value: Some("2".into()) },
+            Event::ConfigSet { resource: resource.clone(), key: "y".into(), value: None },
+            Event::ConfigSet {
+                resource: Resource::Topic("gone".into()),
+                key: "k".into(),
+                value: Some("v".into()),
+            },
+            Event::ProducerIdsReserved { until: 5_000 },
+        ] {
+            state.apply(event);
+        }
+        let mut again = State::default();
+        state.to_events().into_iter().for_each(|event| again.apply(event));
+        assert_eq!(again, state);
+        assert_eq!(state.configs_of(&resource).unwrap().len(), 1);
+        assert_eq!(state.configs_of(&Resource::Topic("a".into())).unwrap()["k"], "v");
+    }
+}

@@ -1,0 +1,58 @@
+//! Counters: what happened since the start. Cheap enough for every request (one relaxed addition).
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds one.
+    pub fn increment(&self) {
+        self.add(1);
+    }
+
+    /// Adds `n`.
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// The count so far.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The broker's counters.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// Requests with a readable header and a known key.
+    pub requests: Counter,
+    /// Connections accepted.
+    pub connections_opened: Counter,
+    /// Connections that ended, for whatever reason.
+    pub connections_closed: Counter,
+    /// Connections closed because of what the peer sent.
+    pub connections_failed: Counter,
+    /// Connections turned away at `max.connections`.
+    pub connections_refused: Counter,
+    /// Records appended by clients.
+    pub records_in: Counter,
+    /// Bytes of batches appended by clients.
+    pub bytes_in: Counter,
+    /// Bytes of batches fetched.
+    pub bytes_out: Counter,
+}
+
+impl Metrics {
+    /// Counts one appended batch.
+    pub fn produced(&self, records: u64, bytes: u64) {
+        self.records_in.add(records);
+        self.bytes_in.add(bytes);
+    }
+
+    /// Counts one fetch answer.
+    pub fn fetched(&self, bytes: u64) {
+        self.bytes_out.add(bytes);
+    }
+}

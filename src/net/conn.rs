@@ -1,0 +1,385 @@
+//! One connection: requests in, answers out, in order.
+//!
+//! All requests that one read brought are answered with one write. While an answer waits (a long poll, a group
+//! join) nothing more is read, so a peer that pipelines without end fills its own socket buffer, not our memory.
+//! Only a Produce that waits for the disk lets the next request begin: its answer, and those behind it, are held until
+//! the flush has happened. An idle connection holds no buffer.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use quipu_protocol::ErrorCode;
+use quipu_protocol::primitives::Frame;
+use tokio::io::{AsyncWriteExt, Interest};
+use tokio::net::TcpStream;
+
+use super::frame::{FrameLimits, frame_bytes};
+use crate::api;
+use crate::broker::Broker;
+use crate::topic::durable::Awaited;
+
+/// Size of a fresh read buffer; what most reads fit into.
+const READ_BUFFER_BYTES: usize = 64 * 1024;
+/// Largest frame that is no Produce.
+const OTHER_FRAME_BYTES: usize = 4 * 1024 * 1024;
+/// A buffer that grew beyond this is not kept for the next connection.
+const KEPT_BUFFER_BYTES: usize = 1024 * 1024;
+/// Buffers a thread keeps.
+const KEPT_BUFFERS: usize = 16;
+/// Answers are written once this much is waiting, even when more requests are at hand.
+const WRITE_BATCH_BYTES: usize = 1024 * 1024;
+/// Slices per write; the kernel takes 1,024, more than a few dozen gain nothing.
+const WRITE_SLICES: usize = 64;
+/// Answers held back at most; above it nothing more is read.
+const HELD_MAX: usize = 64;
+/// A frame that began must go on arriving: a peer that sends half and falls silent is dropped after this long.
+const PARTIAL_FRAME_PATIENCE: Duration = Duration::from_secs(30);
+
+const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// The buffers of one network thread, shared by its connections.
+#[derive(Clone, Default)]
+pub(super) struct BufferPool(Rc<RefCell<Vec<Vec<u8>>>>);
+
+impl BufferPool {
+    pub(super) fn take(&self) -> Vec<u8> {
+        self.0.borrow_mut().pop().unwrap_or_default()
+    }
+
+    pub(super) fn give(&self, mut buffer: Vec<u8>) {
+        let mut kept = self.0.borrow_mut();
+        if buffer.capacity() > 0 && buffer.capacity() <= KEPT_BUFFER_BYTES && kept.len() < KEPT_BUFFERS {
+            buffer.clear();
+            kept.push(buffer);
+        }
+    }
+}
+
+/// Why a connection ended; `None` says that the peer just left.
+type Ended = Option<String>;
+
+/// Serves one connection until the peer leaves, misbehaves or is idle for too long, or the broker stops.
+pub(super) async fn serve(stream: TcpStream, broker: &Arc<Broker>, pool: BufferPool) {
+    let (Ok(peer), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else { return };
+    // Answers are whole writes; waiting to merge them with later ones only adds latency.
+    let _ = stream.set_nodelay(true);
+    let mut connection = Connection {
+        stream,
+        broker,
+        peer,
+        local,
+        input: Input { bytes: Vec::new(), start: 0 },
+        output: Output { frames: Vec::new(), bytes: 0 },
+        held: VecDeque::new(),
+        pool,
+    };
+    if let Err(Some(reason)) = connection.run().await {
+        broker.metrics.connections_failed.increment();
+        tracing::info!(%peer, "closed a connection: {reason}");
+    }
+    let Connection { input, pool, .. } = connection;
+    pool.give(input.bytes);
+}
+
+struct Connection<'a> {
+    stream: TcpStream,
+    broker: &'a Arc<Broker>,
+    peer: SocketAddr,
+    local: SocketAddr,
+    input: Input,
+    output: Output,
+    /// Answers that are held back until what they acknowledge is durable, and every answer behind them.
+    held: VecDeque<Held>,
+    pool: BufferPool,
+}
+
+struct Held {
+    frame: Option<Frame>,
+    awaited: Awaited,
+}
+
+impl Connection<'_> {
+    async fn run(&mut self) -> Result<(), Ended> {
+        let limits = FrameLimits {
+            produce_bytes: self.broker.settings().network.request_max_bytes,
+            other_bytes: OTHER_FRAME_BYTES,
+        };
+        let mut stopping = self.broker.stopping();
+        let mut is_stopping = false;
+        loop {
+            if !is_stopping {
+                self.answer_all(limits).await?;
+            }
+            self.output.flush(&mut self.stream, &self.pool).await.map_err(lost)?;
+            if is_stopping && self.held.is_empty() {
+                return Ok(());
+            }
+            let may_read = self.held.len() < HELD_MAX && !is_stopping;
+            tokio::select! {
+                biased;
+                outcome = front_durable(&mut self.held), if !self.held.is_empty() => {
+                    release(outcome, &mut self.held, &mut self.output)?;
+                }
+                read = read(&mut self.stream, &mut self.input, &self.pool, self.broker, limits), if may_read => read?,
+                _ = stopping.wait_for(|stop| *stop), if !is_stopping => is_stopping = true,
+            }
+        }
+    }
+
+    /// Answers every complete request in the buffer.
+    async fn answer_all(&mut self, limits: FrameLimits) -> Result<(), Ended> {
+        loop {
+            let pending = self.input.pending();
+            let frame = match frame_bytes(pending, limits) {
+                Ok(Some(bytes)) if pending.len() >= bytes && self.held.len() < HELD_MAX => &pending[4..bytes],
+                Ok(_) => return Ok(()),
+                Err(error) => return Err(Some(error.to_string())),
+            };
+            let consumed = 4 + frame.len();
+            let answered = {
+                let caller =
+                    api::Caller { broker: self.broker, peer_addr: self.peer, local_addr: self.local };
+                let mut answer = pin!(api::answer(caller, frame, self.pool.take()));
+                match poll_once(answer.as_mut()).await {
+                    Some(answered) => answered,
+                    // It waits for something: send meanwhile what is ready, and watch for the peer to leave.
+                    None => loop {
+                        self.output.flush(&mut self.stream, &self.pool).await.map_err(lost)?;
+                        tokio::select! {
+                            biased;
+                            answered = &mut answer => break answered,
+                            outcome = front_durable(&mut self.held), if !self.held.is_empty() => {
+                                release(outcome, &mut self.held, &mut self.output)?;
+                            }
+                            () = peer_left(&self.stream) => return Err(None),
+                        }
+                    },
+                }
+            };
+            let api::Answer { frame, awaited } = answered.map_err(|close| Some(close.to_string()))?;
+            if awaited.is_empty() && self.held.is_empty() {
+                self.output.push(frame);
+            } else {
+                self.held.push_back(Held { frame, awaited });
+            }
+            self.input.consume(consumed);
+            if self.output.bytes >= WRITE_BATCH_BYTES {
+                self.output.flush(&mut self.stream, &self.pool).await.map_err(lost)?;
+            }
+        }
+    }
+}
+
+/// Resolves when the oldest held answer may leave.
+async fn front_durable(held: &mut VecDeque<Held>) -> Result<(), ErrorCode> {
+    match held.front_mut() {
+        Some(front) => front.awaited.wait().await,
+        None => Ok(()),
+    }
+}
+
+/// Moves the oldest held answer, and those behind it that wait for nothing, to the output. When a sync failed, nobody
+/// knows what is on disk: the answers are withheld, and the client learns from the closed connection that the outcome
+/// is unknown.
+fn release(
+    outcome: Result<(), ErrorCode>,
+    held: &mut VecDeque<Held>,
+    output: &mut Output,
+) -> Result<(), Ended> {
+    outcome.map_err(|code| {
+        Some(format!("an acknowledgement is withheld, the log could not be synced ({code})"))
+    })?;
+    loop {
+        let Some(front) = held.pop_front() else { return Ok(()) };
+        output.push(front.frame);
+        if held.front().is_some_and(|next| !next.awaited.is_empty()) {
+            return Ok(());
+        }
+    }
+}
+
+/// Waits for bytes and reads what has come.
+async fn read(
+    stream: &mut TcpStream,
+    input: &mut Input,
+    pool: &BufferPool,
+    broker: &Broker,
+    limits: FrameLimits,
+) -> Result<(), Ended> {
+    let partial = !input.pending().is_empty();
+    let patience = if partial { PARTIAL_FRAME_PATIENCE } else { idle_patience(broker) };
+    if !partial {
+        // Nothing is held while nothing comes.
+        pool.give(std::mem::take(&mut input.bytes));
+        input.start = 0;
+    }
+    match tokio::time::timeout(patience, stream.readable()).await {
+        Ok(ready) => ready.map_err(lost)?,
+        Err(_) if partial => {
+            let seconds = PARTIAL_FRAME_PATIENCE.as_secs();
+            return Err(Some(format!("half a request came, then nothing for {seconds} seconds")));
+        }
+        Err(_) => return Err(None),
+    }
+    if input.bytes.capacity() == 0 {
+        input.bytes = pool.take();
+    }
+    let wanted = frame_bytes(input.pending(), limits).ok().flatten().unwrap_or(0);
+    input.make_room(wanted);
+    match stream.try_read_buf(&mut input.bytes) {
+        Ok(0) => Err(None),
+        Ok(_) => Ok(()),
+        // Readiness is a hint.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+        Err(error) => Err(lost(error)),
+    }
+}
+
+/// `connections.max.idle.ms`; negative is for ever, which a year is long enough for.
+fn idle_patience(broker: &Broker) -> Duration {
+    let ms = broker.settings().network.connections_max_idle_ms;
+    u64::try_from(ms).map_or(YEAR, Duration::from_millis).min(YEAR)
+}
+
+/// A reset or a broken pipe is a peer that left; anything else is worth a line in the log.
+fn lost(error: io::Error) -> Ended {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => None,
+        _ => Some(error.to_string()),
+    }
+}
+
+async fn poll_once<F: Future>(mut future: std::pin::Pin<&mut F>) -> Option<F::Output> {
+    poll_fn(|cx| {
+        Poll::Ready(match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => None,
+        })
+    })
+    .await
+}
+
+/// Resolves when the peer closes. Stays pending once the peer has sent more, since a close behind bytes that
+/// nobody reads yet cannot be seen.
+async fn peer_left(stream: &TcpStream) {
+    match stream.ready(Interest::READABLE).await {
+        Ok(ready) if !ready.is_read_closed() => std::future::pending().await,
+        _ => {}
+    }
+}
+
+/// Bytes that came and are not consumed yet.
+struct Input {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+impl Input {
+    fn pending(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.start += bytes;
+        if self.start == self.bytes.len() {
+            self.bytes.clear();
+            self.start = 0;
+        }
+    }
+
+    /// Makes room for the rest of a frame of `wanted` bytes. Memory follows what has come, not what was promised:
+    /// the buffer at most doubles per read.
+    fn make_room(&mut self, wanted: usize) {
+        if self.start > 0 {
+            self.bytes.drain(..self.start);
+            self.start = 0;
+        }
+        let have = self.bytes.len();
+        let target = wanted.min(have * 2).max(READ_BUFFER_BYTES);
+        if self.bytes.capacity() < target {
+            self.bytes.reserve_exact(target - have);
+        } else if self.bytes.capacity() == have {
+            self.bytes.reserve_exact(have.max(READ_BUFFER_BYTES));
+        }
+    }
+}
+
+/// Answers that wait to be written.
+struct Output {
+    frames: Vec<Frame>,
+    bytes: usize,
+}
+
+impl Output {
+    fn push(&mut self, frame: Option<Frame>) {
+        if let Some(frame) = frame {
+            self.bytes += frame.len();
+            self.frames.push(frame);
+        }
+    }
+
+    /// Writes everything, many slices at a time, and gives the buffers back.
+    async fn flush(&mut self, stream: &mut TcpStream, pool: &BufferPool) -> io::Result<()> {
+        let mut written = 0;
+        while written < self.bytes {
+            let mut slices = [IoSlice::new(&[]); WRITE_SLICES];
+            let mut count = 0;
+            let mut skip = written;
+            for slice in self.frames.iter().flat_map(Frame::slices) {
+                if skip >= slice.len() {
+                    skip -= slice.len();
+                    continue;
+                }
+                slices[count] = IoSlice::new(&slice[skip..]);
+                skip = 0;
+                count += 1;
+                if count == WRITE_SLICES {
+                    break;
+                }
+            }
+            match stream.write_vectored(&slices[..count]).await? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                n => written += n,
+            }
+        }
+        self.bytes = 0;
+        for frame in self.frames.drain(..) {
+            pool.give(frame.into_buffer());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_follows_what_has_come() {
+        let mut input = Input { bytes: vec![0; 10], start: 0 };
+        input.make_room(100 * 1024 * 1024);
+        assert!(input.bytes.capacity() <= READ_BUFFER_BYTES, "{}", input.bytes.capacity());
+        input.bytes.resize(READ_BUFFER_BYTES, 0);
+        input.make_room(100 * 1024 * 1024);
+        assert!(input.bytes.capacity() <= 2 * READ_BUFFER_BYTES, "{}", input.bytes.capacity());
+    }
+
+    #[test]
+    fn consumed_bytes_make_room() {
+        let mut input = Input { bytes: (0..100).collect(), start: 0 };
+        input.consume(90);
+        assert_eq!(input.pending(), (90..100).collect::<Vec<u8>>());
+        input.make_room(20);
+        assert_eq!((input.start, input.bytes.len()), (0, 10));
+        input.consume(10);
+        assert!(input.pending().is_empty());
+    }
+}

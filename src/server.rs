@@ -1,0 +1,148 @@
+//! A broker with its network threads, listeners and upkeep: what `quipu serve`, `quipu dev` and tests start.
+
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::path::Path;
+use std::sync::Arc;
+
+use quipu_storage::disk::{DirLock, Disk, LockError};
+use tokio::runtime::Runtime;
+use tokio::task::LocalSet;
+
+use crate::broker::Broker;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::error::StartError;
+use crate::identity;
+use crate::net::{self, Net};
+use crate::upkeep;
+
+/// A started broker.
+#[derive(Debug)]
+pub struct Server {
+    /// The broker itself.
+    pub broker: Arc<Broker>,
+    /// Where it listens.
+    pub addresses: Vec<SocketAddr>,
+    net: Net,
+    listeners: Vec<TcpListener>,
+    runtime: Runtime,
+    _lock: DirLock,
+}
+
+impl Server {
+    /// Opens the data, listens, and starts the network threads. When this returns, connections are queued; they are
+    /// answered once [`Server::run`] runs.
+    pub fn start(
+        config: Config,
+        disk: Arc<dyn Disk>,
+        data_dir: &Path,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
+        raise_file_limit();
+        let settings = config.settings();
+        let io_error = |error| StartError::io(data_dir, error);
+        // Listening comes first: of two brokers started by mistake the second fails before it touches anything.
+        let listeners = settings
+            .listeners
+            .iter()
+            .map(|listener| listen(&listener.host, listener.port))
+            .collect::<Result<Vec<_>, _>>()?;
+        // Before anything is written there, the lock included.
+        identity::refuse_strangers(&*disk, data_dir)?;
+        disk.create_dir_all(data_dir).map_err(io_error)?;
+        let lock = disk.lock(data_dir).map_err(|error| match error {
+            LockError::Held { dir, pid } => StartError::InUse { path: dir, pid },
+            LockError::Io { path, source } => StartError::Io { path, error: source },
+        })?;
+        let broker = Broker::open(config, disk, data_dir, clock)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io_error)?;
+        let net = Net::start(&broker, settings.network.threads).map_err(io_error)?;
+        let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        Ok(Self { broker, addresses, net, listeners, runtime, _lock: lock })
+    }
+
+    /// Serves until `stop` resolves, then answers what is in flight, flushes, and closes every log cleanly.
+    pub fn run(self, stop: impl Future<Output = ()>) {
+        let Self { broker, net, listeners, runtime, .. } = self;
+        let net = Arc::new(net);
+        let accepting = LocalSet::new();
+        for listener in listeners {
+            let (net, broker) = (Arc::clone(&net), Arc::clone(&broker));
+            accepting.spawn_local(async move {
+                if let Err(error) = net.accept(&broker, listener).await {
+                    tracing::error!(%error, "a listener failed");
+                    broker.stop();
+                }
+            });
+        }
+        let mut stopping = broker.stopping();
+        accepting.block_on(&runtime, async {
+            tokio::select! {
+                () = upkeep::run(&broker) => {}
+                () = stop => {}
+                _ = stopping.wait_for(|stop| *stop) => {}
+            }
+        });
+        broker.stop();
+        drop(accepting);
+        if let Some(net) = Arc::into_inner(net) {
+            net.join();
+        }
+        broker.close();
+    }
+}
+
+fn listen(host: &str, port: u16) -> Result<TcpListener, StartError> {
+    let failed = |error| {
+        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        StartError::Listen { address: format!("{host}:{port}"), error }
+    };
+    let host = if host.is_empty() { "0.0.0.0" } else { host };
+    let addresses = (host, port).to_socket_addrs().map_err(failed)?;
+    // A name may stand for an IPv6 and an IPv4 address: the first that works is taken, IPv4 before IPv6, as most
+    // clients try them.
+    let mut addresses: Vec<SocketAddr> = addresses.collect();
+    addresses.sort_by_key(SocketAddr::is_ipv6);
+    let mut last = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
+    for address in addresses {
+        match net::listen(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = error,
+        }
+    }
+    Err(failed(last))
+}
+
+/// A log of ten thousand partitions needs more files than the usual soft limit of 1,024 allows; the hard limit is
+/// what the administrator granted.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current < limit.maximum || limit.maximum.is_none() {
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    }
+}
+
+/// Resolves at SIGTERM or SIGINT. A second signal then ends the process at once.
+pub async fn told_to_stop() {
+    wait_for_signal().await;
+    let _ = std::thread::Builder::new().name("quipu-second-signal".into()).spawn(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        if let Ok(runtime) = runtime {
+            runtime.block_on(wait_for_signal());
+            std::process::exit(1);
+        }
+    });
+}
+
+async fn wait_for_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+}

@@ -1,0 +1,277 @@
+//! The topics that exist: by name, by id, and their partitions.
+//!
+//! This is the live side of the catalog: the catalog says which topics there are, this module holds their logs.
+
+pub mod durable;
+pub mod partition;
+pub mod wait;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use quipu_protocol::primitives::Uuid;
+use quipu_storage::LogConfig;
+use quipu_storage::disk::Disk;
+
+use crate::config::{Durability, TimestampType, TopicConfig};
+use crate::coordinator::doors::TopicLookup;
+use durable::{Flushers, Mode};
+pub use partition::{AppendFailure, LEADER_EPOCH, Partition};
+
+/// Kafka's internal topics; clients see them but do not create, fill or delete them.
+pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
+/// Where transaction coordinators keep their state.
+pub const TRANSACTIONS_TOPIC: &str = "__transaction_state";
+
+/// Longest topic name (Kafka: `Topic.MAX_NAME_LENGTH`).
+const NAME_BYTES_MAX: usize = 249;
+
+/// One topic.
+#[derive(Debug)]
+pub struct Topic {
+    name: Arc<str>,
+    id: Uuid,
+    config: RwLock<Arc<TopicConfig>>,
+    partitions: RwLock<Arc<[Arc<Partition>]>>,
+}
+
+impl Topic {
+    /// The topic's name.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The topic's id, which no other topic ever has.
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// True for topics of the broker's own.
+    pub fn is_internal(&self) -> bool {
+        is_internal(&self.name)
+    }
+
+    /// The settings in force.
+    pub fn config(&self) -> Arc<TopicConfig> {
+        Arc::clone(&self.config.read())
+    }
+
+    /// All partitions in order of their index.
+    pub fn partitions(&self) -> Arc<[Arc<Partition>]> {
+        Arc::clone(&self.partitions.read())
+    }
+
+    /// One partition.
+    pub fn partition(&self, index: i32) -> Option<Arc<Partition>> {
+        self.partitions.read().get(usize::try_from(index).ok()?).cloned()
+    }
+}
+
+/// True for topics of the broker's own (`Topic.isInternal`).
+pub fn is_internal(name: &str) -> bool {
+    matches!(name, OFFSETS_TOPIC | TRANSACTIONS_TOPIC | "__share_group_state")
+}
+
+/// Checks a new topic's name against Kafka's rules; the error says which one it breaks.
+pub fn check_name(name: &str) -> Result<(), String> {
+    if name.is_empty() {
+        Err("the empty string is not a topic name".into())
+    } else if name == "." || name == ".." {
+        Err(format!("'{name}' is not a topic name"))
+    } else if name.len() > NAME_BYTES_MAX {
+        Err(format!("a topic name has at most {NAME_BYTES_MAX} characters, this one {}", name.len()))
+    } else if let Some(bad) =
+        name.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')))
+    {
+        Err(format!(
+            "topic name {name:?} has the character {bad:?}; allowed are ASCII letters, digits, '.', '_' and '-'"
+        ))
+    } else {
+        Ok(())
+    }
+}
+
+/// Every topic.
+#[derive(Debug)]
+pub struct Topics {
+    disk: Arc<dyn Disk>,
+    root: PathBuf,
+    flushers: Flushers,
+    maps: RwLock<Maps>,
+}
+
+#[derive(Debug, Default)]
+struct Maps {
+    by_name: HashMap<Arc<str>, Arc<Topic>>,
+    by_id: HashMap<Uuid, Arc<Topic>>,
+}
+
+impl Topics {
+    /// No topics yet; their partitions will live below `root`.
+    pub fn new(disk: Arc<dyn Disk>, root: PathBuf) -> Self {
+        Self { disk, root, flushers: Flushers::default(), maps: RwLock::default() }
+    }
+
+    /// Finds a topic by name.
+    pub fn by_name(&self, name: &str) -> Option<Arc<Topic>> {
+        self.maps.read().by_name.get(name).cloned()
+    }
+
+    /// Finds a topic by id.
+    pub fn by_id(&self, id: Uuid) -> Option<Arc<Topic>> {
+        self.maps.read().by_id.get(&id).cloned()
+    }
+
+    /// All topics in order of their names.
+    pub fn all(&self) -> Vec<Arc<Topic>> {
+        let mut all: Vec<_> = self.maps.read().by_name.values().cloned().collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+
+    /// How many topics there are.
+    pub fn count(&self) -> usize {
+        self.maps.read().by_name.len()
+    }
+
+    /// Adds a topic that the catalog has recorded.
+    pub fn insert(&self, name: &str, id: Uuid, partitions: i32, config: TopicConfig) -> Arc<Topic> {
+        let name: Arc<str> = name.into();
+        let list = (0..partitions).map(|index| self.new_partition(id, index, &config)).collect();
+        let topic = Arc::new(Topic {
+            name: Arc::clone(&name),
+            id,
+            config: RwLock::new(Arc::new(config)),
+            partitions: RwLock::new(list),
+        });
+        let mut maps = self.maps.write();
+        maps.by_name.insert(name, Arc::clone(&topic));
+        maps.by_id.insert(id, Arc::clone(&topic));
+        topic
+    }
+
+    /// Grows a topic to `count` partitions.
+    pub fn grow(&self, topic: &Topic, count: i32) {
+        let config = topic.config();
+        let mut partitions = topic.partitions.write();
+        let more = (partitions.len() as i32..count).map(|index| self.new_partition(topic.id, index, &config));
+        *partitions = partitions.iter().cloned().chain(more).collect();
+    }
+
+    /// Puts changed settings in force.
+    pub fn reconfigure(&self, topic: &Topic, config: TopicConfig) {
+        for partition in topic.partitions().iter() {
+            partition.set_config(self.log_settings(&config));
+        }
+        *topic.config.write() = Arc::new(config);
+    }
+
+    /// Ends a topic that the catalog has recorded as deleted, and removes its files.
+    pub fn remove(&self, name: &str) -> Option<Arc<Topic>> {
+        let topic = {
+            let mut maps = self.maps.write();
+            let topic = maps.by_name.remove(name)?;
+            maps.by_id.remove(&topic.id);
+            topic
+        };
+        for partition in topic.partitions().iter() {
+            partition.delete();
+        }
+        self.remove_files(topic.id);
+        Some(topic)
+    }
+
+    /// Removes the files of a topic that no longer exists.
+    pub fn remove_files(&self, id: Uuid) {
+        let dir = self.topic_dir(id);
+        if let Err(error) = self.disk.remove_dir_all(&dir) {
+            tracing::warn!(dir = %dir.display(), "cannot remove a deleted topic's files: {error}");
+        }
+    }
+
+    /// Closes every log cleanly.
+    pub fn close(&self) {
+        for topic in self.all() {
+            for partition in topic.partitions().iter() {
+                partition.close();
+            }
+        }
+    }
+
+    /// The directory of a topic. Named by id, so that a topic of the same name made later never meets old files.
+    pub fn topic_dir(&self, id: Uuid) -> PathBuf {
+        self.root.join(id.to_string())
+    }
+
+    /// Where all topics are.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// What a topic's settings mean for its logs. What lives in memory is as durable as it will ever be.
+    fn log_settings(&self, config: &TopicConfig) -> (LogConfig, Mode) {
+        let mode = match config.durability {
+            _ if self.disk.is_volatile() => Mode::Os,
+            Durability::Sync => Mode::Sync,
+            Durability::Interval { ms } => {
+                self.flushers.set_interval(Duration::from_millis(ms.max(1) as u64));
+                Mode::Interval
+            }
+            Durability::Os => Mode::Os,
+        };
+        (log_config(config), mode)
+    }
+
+    fn new_partition(&self, id: Uuid, index: i32, config: &TopicConfig) -> Arc<Partition> {
+        let dir = self.topic_dir(id).join(index.to_string());
+        let settings = self.log_settings(config);
+        Arc::new(Partition::new(index, dir, Arc::clone(&self.disk), self.flushers.clone(), settings))
+    }
+}
+
+impl TopicLookup for Topics {
+    fn partitions(&self, name: &str) -> Option<i32> {
+        self.by_name(name).map(|topic| topic.partitions().len() as i32)
+    }
+
+    fn name_of(&self, id: Uuid) -> Option<Arc<str>> {
+        self.by_id(id).map(|topic| Arc::clone(topic.name()))
+    }
+
+    fn id_of(&self, name: &str) -> Option<Uuid> {
+        self.by_name(name).map(|topic| topic.id())
+    }
+}
+
+/// What a topic's settings mean for its logs.
+fn log_config(config: &TopicConfig) -> LogConfig {
+    LogConfig {
+        segment_bytes: config.segment_bytes.max(0) as u64,
+        segment_ms: config.segment_ms,
+        index_interval_bytes: config.index_interval_bytes.max(0) as u64,
+        timestamp_type: match config.timestamp_type {
+            TimestampType::CreateTime => quipu_storage::TimestampType::CreateTime,
+            TimestampType::LogAppendTime => quipu_storage::TimestampType::LogAppendTime,
+        },
+        leader_epoch: LEADER_EPOCH,
+        ..LogConfig::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_kafkas_rules() {
+        for good in ["a", "market-intel.v1_x", "__schemas", &"x".repeat(249)] {
+            assert_eq!(check_name(good), Ok(()), "{good}");
+        }
+        for bad in ["", ".", "..", "a b", "ü", "a/b", "a\0", &"x".repeat(250)] {
+            assert!(check_name(bad).is_err(), "{bad:?}");
+        }
+    }
+}

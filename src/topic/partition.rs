@@ -1,0 +1,288 @@
+//! One partition: its log, and whoever waits for it.
+//!
+//! The appender sits behind a short lock; readers take none. The log is opened on first use, so that a start with
+//! ten thousand partitions opens none of them.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
+use quipu_protocol::ErrorCode;
+use quipu_storage::disk::Disk;
+use quipu_storage::retain::Policy;
+use quipu_storage::{
+    AppendError, Appended, Appender, CheckedBatch, LogConfig, Millis, Offset, Origin, Reader,
+};
+
+use super::durable::{Flushers, Mode, Told, Waiting};
+use super::wait::Waiters;
+use crate::error;
+
+/// Every leader epoch here: one node leads from the first start on.
+pub const LEADER_EPOCH: i32 = 0;
+
+/// One partition of a topic.
+#[derive(Debug)]
+pub struct Partition {
+    index: i32,
+    dir: PathBuf,
+    disk: Arc<dyn Disk>,
+    config: Mutex<LogConfig>,
+    mode: AtomicU8,
+    /// What readers were shown before the mode became [`Mode::Sync`]: the high watermark never goes back.
+    shown: AtomicI64,
+    log: OnceLock<OpenLog>,
+    opening: Mutex<()>,
+    deleted: AtomicBool,
+    flushers: Flushers,
+    pub(super) waiting: Waiting,
+    /// Fetches that sleep until something is appended.
+    pub waiters: Waiters,
+}
+
+#[derive(Debug)]
+struct OpenLog {
+    /// Empty once closed.
+    appender: Mutex<Option<Appender>>,
+    reader: Reader,
+}
+
+impl Partition {
+    pub(super) fn new(
+        index: i32,
+        dir: PathBuf,
+        disk: Arc<dyn Disk>,
+        flushers: Flushers,
+        (config, mode): (LogConfig, Mode),
+    ) -> Self {
+        Self {
+            index,
+            dir,
+            disk,
+            flushers,
+            waiting: Waiting::default(),
+            config: Mutex::new(config),
+            mode: AtomicU8::new(mode as u8),
+            shown: AtomicI64::new(0),
+            log: OnceLock::new(),
+            opening: Mutex::new(()),
+            deleted: AtomicBool::new(false),
+            waiters: Waiters::default(),
+        }
+    }
+
+    /// The partition's number within its topic.
+    pub fn index(&self) -> i32 {
+        self.index
+    }
+
+    /// Where its files are.
+    pub fn dir(&self) -> &std::path::Path {
+        &self.dir
+    }
+
+    fn log(&self, now: Millis) -> Result<&OpenLog, ErrorCode> {
+        if let Some(log) = self.log.get() {
+            return Ok(log);
+        }
+        let _one_at_a_time = self.opening.lock();
+        if let Some(log) = self.log.get() {
+            return Ok(log);
+        }
+        if self.deleted.load(Ordering::Acquire) {
+            return Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        }
+        let config = self.config.lock().clone();
+        let (appender, reader) = quipu_storage::open(Arc::clone(&self.disk), &self.dir, config, now)
+            .map_err(|error| {
+                tracing::error!(dir = %self.dir.display(), "cannot open a partition: {error}");
+                ErrorCode::KAFKA_STORAGE_ERROR
+            })?;
+        Ok(self.log.get_or_init(|| OpenLog { appender: Mutex::new(Some(appender)), reader }))
+    }
+
+    fn mode(&self) -> Mode {
+        match self.mode.load(Ordering::Acquire) {
+            0 => Mode::Sync,
+            1 => Mode::Interval,
+            _ => Mode::Os,
+        }
+    }
+
+    /// Appends one checked batch, and wakes the fetches it completes or asks for the flush that will.
+    pub fn append(
+        self: &Arc<Self>,
+        batch: &CheckedBatch<'_>,
+        origin: Origin,
+        now: Millis,
+    ) -> Result<Appended, AppendFailure> {
+        let log = self.log(now).map_err(AppendFailure::Code)?;
+        let (appended, has_chores) = {
+            let mut appender = log.appender.lock();
+            let appender =
+                appender.as_mut().ok_or(AppendFailure::Code(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION))?;
+            let appended = appender.append(batch, origin, now).map_err(AppendFailure::Log)?;
+            (appended, appender.has_chores())
+        };
+        let bytes = batch.bytes().len();
+        match self.mode() {
+            Mode::Sync => {
+                self.waiting.appended(bytes);
+                self.flushers.request(self);
+            }
+            Mode::Interval => {
+                self.waiters.appended(bytes);
+                self.flushers.request_soon(self);
+            }
+            Mode::Os => {
+                if !appended.duplicate {
+                    self.waiters.appended(bytes);
+                }
+                if has_chores {
+                    self.flushers.request(self);
+                }
+            }
+        }
+        Ok(appended)
+    }
+
+    /// Whether an answer to acks=all has to wait, and if so, tells `told` when `end` is durable.
+    pub fn when_durable(&self, end: Offset, told: impl FnOnce() -> Told) {
+        if self.mode() == Mode::Sync
+            && let Some(log) = self.log.get()
+            && log.reader.durable_offset() < end
+        {
+            self.waiting.wait(end, || log.reader.durable_offset(), told());
+        }
+    }
+
+    /// Makes everything durable that was appended before; on the caller's thread, which may wait.
+    pub(super) fn flush(&self) -> Result<Offset, ErrorCode> {
+        let flush = self.with_open_appender(Appender::flush).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+        // The appender's lock is free again: what arrives during the sync piles up for the next.
+        flush.run().map_err(|_| ErrorCode::KAFKA_STORAGE_ERROR)
+    }
+
+    /// Does what rolls and deletions left to do on disk; on the caller's thread, which may wait.
+    pub fn do_chores(&self) {
+        for chore in self.with_open_appender(Appender::take_chores).unwrap_or_default() {
+            if let Err(error) = chore.run() {
+                tracing::error!(dir = %self.dir.display(), "upkeep of a log failed: {error}");
+            }
+        }
+    }
+
+    /// What can be read, without a lock.
+    pub fn reader(&self, now: Millis) -> Result<&Reader, ErrorCode> {
+        if self.deleted.load(Ordering::Acquire) {
+            return Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        }
+        Ok(&self.log(now)?.reader)
+    }
+
+    /// First offset that no consumer may read yet: the log's end, or in `sync` what is durable.
+    pub fn high_watermark(&self, now: Millis) -> Result<Offset, ErrorCode> {
+        let reader = self.reader(now)?;
+        Ok(match self.mode() {
+            Mode::Sync => {
+                reader.durable_offset().max(self.shown.load(Ordering::Acquire)).min(reader.end_offset())
+            }
+            Mode::Interval | Mode::Os => reader.end_offset(),
+        })
+    }
+
+    /// Runs `work` on the appender, if the log is open or can be opened.
+    pub fn with_appender<T>(
+        &self,
+        now: Millis,
+        work: impl FnOnce(&mut Appender) -> T,
+    ) -> Result<T, ErrorCode> {
+        let log = self.log(now)?;
+        let mut appender = log.appender.lock();
+        appender.as_mut().map(work).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+    }
+
+    /// Runs `work` on the appender of a log that is already open; what is not open needs no upkeep.
+    pub fn with_open_appender<T>(&self, work: impl FnOnce(&mut Appender) -> T) -> Option<T> {
+        self.log.get()?.appender.lock().as_mut().map(work)
+    }
+
+    /// Moves the log start up to `to` (exclusive end of what goes); durable when this returns.
+    pub fn delete_prefix(&self, to: Offset, now: Millis) -> Result<Offset, ErrorCode> {
+        let moved = self.with_appender(now, |appender| appender.delete_prefix(to))?;
+        self.do_chores();
+        self.waiters.disturb_all();
+        moved.map_err(|error| error::delete_code(&error))
+    }
+
+    /// Deletes whole segments that `policy` no longer keeps. A log that nobody has used since the start is left closed:
+    /// its turn comes with its first use.
+    pub fn retain(&self, policy: &Policy, now: Millis) -> Result<(), ErrorCode> {
+        if self.log.get().is_none() || *policy == Policy::default() {
+            return Ok(());
+        }
+        let upto = self.high_watermark(now)?;
+        let before = self.reader(now)?.log_start_offset();
+        let after = self
+            .with_appender(now, |appender| appender.retain(policy, upto, now))?
+            .map_err(|error| error::delete_code(&error))?;
+        if after > before {
+            tracing::info!(dir = %self.dir.display(), before, after, "retention moved the log start");
+            self.waiters.disturb_all();
+        }
+        self.do_chores();
+        Ok(())
+    }
+
+    /// Takes over changed settings.
+    pub(super) fn set_config(&self, (config, mode): (LogConfig, Mode)) {
+        if let Some(log) = self.log.get().filter(|_| mode == Mode::Sync && self.mode() != Mode::Sync) {
+            self.shown.fetch_max(log.reader.end_offset(), Ordering::AcqRel);
+        }
+        self.mode.store(mode as u8, Ordering::Release);
+        *self.config.lock() = config.clone();
+        self.with_open_appender(|appender| appender.set_config(config));
+    }
+
+    /// Closes the log cleanly: what was appended is on disk, and the next start need not scan.
+    pub fn close(&self) {
+        let Some(log) = self.log.get() else { return };
+        if let Some(appender) = log.appender.lock().take()
+            && let Err(error) = appender.close()
+        {
+            tracing::error!(dir = %self.dir.display(), "cannot close a partition cleanly: {error}");
+        }
+        self.waiters.disturb_all();
+    }
+
+    /// Ends the partition's service before its files go. Readers that hold slices keep them.
+    pub(super) fn delete(&self) {
+        self.deleted.store(true, Ordering::Release);
+        let _not_while_opening = self.opening.lock();
+        if let Some(log) = self.log.get() {
+            // Dropped, not closed: nothing of it is needed again.
+            drop(log.appender.lock().take());
+        }
+        self.waiters.disturb_all();
+    }
+}
+
+/// Why an append did not happen.
+#[derive(Debug)]
+pub enum AppendFailure {
+    /// The partition could not take part at all.
+    Code(ErrorCode),
+    /// The log refused or failed.
+    Log(AppendError),
+}
+
+impl AppendFailure {
+    /// What the producer is told.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Code(code) => *code,
+            Self::Log(error) => error::append_code(error),
+        }
+    }
+}

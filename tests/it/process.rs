@@ -1,0 +1,140 @@
+//! Starts the built binary and ends it again.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+/// The binary under test.
+pub const QUIPU: &str = env!("CARGO_BIN_EXE_quipu");
+
+/// A broker in a process of its own, killed when dropped.
+pub struct Broker {
+    child: Child,
+    _stdout: BufReader<ChildStdout>,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+impl Broker {
+    /// `quipu dev` on a free port, with more arguments.
+    pub fn dev(arguments: &[&str]) -> Self {
+        let mut command = Command::new(QUIPU);
+        command.args(["dev", "--port", "0", "--print-json"]).args(arguments);
+        Self::start(command, |line| {
+            let ready: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
+            ready["bootstrap"].as_str().expect("a bootstrap address").parse().expect("an address")
+        })
+    }
+
+    /// `quipu serve` on a free port over `data_dir`, with more arguments.
+    pub fn serve(data_dir: &Path, arguments: &[&str]) -> Self {
+        let mut command = Command::new(QUIPU);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir).args(arguments);
+        Self::start(command, |line| {
+            let (_, rest) = line.split_once("listening on ").expect("a ready line");
+            rest.split([',', ' ']).next().expect("an address").parse().expect("an address")
+        })
+    }
+
+    fn start(mut command: Command, address: impl FnOnce(&str) -> SocketAddr) -> Self {
+        let mut child = command
+            .env_remove("QUIPU_BOOTSTRAP")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("the binary starts");
+        let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
+        let mut line = String::new();
+        stdout.read_line(&mut line).expect("a ready line");
+        if line.is_empty() {
+            let status = child.wait().expect("a status");
+            panic!("the broker ended before it was ready: {status}");
+        }
+        let address = address(line.trim_end());
+        Self { child, _stdout: stdout, address }
+    }
+
+    /// `host:port`, for clients.
+    pub fn bootstrap(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGTERM, then the exit code.
+    pub fn stop(mut self) -> Option<i32> {
+        signal(self.child.id(), "TERM");
+        self.child.wait().expect("a status").code()
+    }
+
+    /// SIGKILL.
+    pub fn kill(mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Runs another `quipu` command against this broker and returns what it printed.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.run_with_input(arguments, b"")
+    }
+
+    /// The same, with something on its standard input.
+    pub fn run_with_input(&self, arguments: &[&str], input: &[u8]) -> Output {
+        use std::io::Write;
+        let mut child = Command::new(QUIPU)
+            .args(arguments)
+            .env("QUIPU_BOOTSTRAP", self.bootstrap())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let mut stdin = child.stdin.take().expect("piped");
+        let input = input.to_vec();
+        // Its own thread: the command may print before it has read everything.
+        let writer = std::thread::spawn(move || {
+            let _ = stdin.write_all(&input);
+        });
+        let output = child.wait_with_output().expect("output");
+        let _ = writer.join();
+        output
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs the binary to its end: exit code, standard output, standard error.
+pub fn quipu(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut child = Command::new(QUIPU)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let (mut out, mut err) = (String::new(), String::new());
+    let mut stderr = child.stderr.take().expect("piped");
+    let errors = std::thread::spawn(move || {
+        let _ = stderr.read_to_string(&mut err);
+        err
+    });
+    let _ = child.stdout.take().expect("piped").read_to_string(&mut out);
+    let status = child.wait().expect("a status");
+    (status.code(), out, errors.join().unwrap_or_default())
+}
+
+/// Sends a signal by name to a process that a test started.
+pub fn signal(pid: u32, name: &str) {
+    let status = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
+    assert!(status.is_ok_and(|s| s.success()), "kill -{name} {pid}");
+}
