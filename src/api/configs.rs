@@ -23,8 +23,9 @@ use super::Context;
 use crate::broker::{Broker, Refused};
 use crate::catalog::Resource;
 use crate::config::{
-    AlterError, Alteration, Changes, Entry, Layers, Operation, Overrides, Source, Target, describe_all_brokers,
-    describe_broker, describe_client_metrics, describe_group, describe_topic, plan_changes, plan_replacement,
+    AlterError, Alteration, Changes, Entry, Layers, Operation, Overrides, Source, Target,
+    describe_all_brokers, describe_broker, describe_client_metrics, describe_group, describe_topic,
+    plan_changes, plan_replacement,
 };
 use crate::topic::check_name;
 
@@ -60,7 +61,8 @@ pub(crate) async fn describe_configs<'a>(
     let results = request.resources.into_iter().map(|resource| {
         let (error_code, error_message, configs) = match describe(cx.broker, &resource) {
             Ok(entries) => {
-                let configs = entries.into_iter().map(|entry| result(entry, synonyms, documentation)).collect();
+                let configs =
+                    entries.into_iter().map(|entry| result(entry, synonyms, documentation)).collect();
                 (ErrorCode::NONE, None, configs)
             }
             Err(refused) => (refused.code, Some(Str::Owned(refused.message)), Vec::new()),
@@ -97,7 +99,9 @@ fn describe(broker: &Broker, resource: &DescribeConfigsResource<'_>) -> Result<V
     };
     Ok(match resource.configuration_keys.as_deref() {
         None | Some([]) => entries,
-        Some(keys) => entries.into_iter().filter(|entry| keys.contains(&Str::Borrowed(&*entry.name))).collect(),
+        Some(keys) => {
+            entries.into_iter().filter(|entry| keys.contains(&Str::Borrowed(&*entry.name))).collect()
+        }
     })
 }
 
@@ -121,7 +125,8 @@ fn result<'a>(entry: Entry, synonyms: bool, documentation: bool) -> DescribeConf
 
 /// The level at which the process logs. It is set at the start and cannot be changed from afar.
 fn root_logger() -> Entry {
-    let level = LevelFilter::current().into_level().map_or_else(|| "OFF".to_owned(), |level| level.to_string());
+    let level =
+        LevelFilter::current().into_level().map_or_else(|| "OFF".to_owned(), |level| level.to_string());
     Entry {
         name: "root".into(),
         value: Some(level),
@@ -141,13 +146,21 @@ pub(crate) async fn incremental_alter_configs<'a>(
     cx: &Context<'_>,
     request: incremental::IncrementalAlterConfigsRequest<'a>,
 ) -> incremental::IncrementalAlterConfigsResponse<'a> {
-    let twice = repeated(request.resources.iter().map(|resource| (resource.resource_type, resource.resource_name.clone())));
+    let twice = repeated(
+        request.resources.iter().map(|resource| (resource.resource_type, resource.resource_name.clone())),
+    );
     let responses = request.resources.into_iter().map(|resource| {
         let outcome = once(&twice, resource.resource_type, &resource.resource_name).and_then(|()| {
-            alter(cx.broker, resource.resource_type, &resource.resource_name, request.validate_only, |target, own, layers| {
-                let asked = resource.configs.iter().map(alteration).collect::<Result<Vec<_>, _>>()?;
-                plan_changes(target, own, &asked, layers)
-            })
+            alter(
+                cx.broker,
+                resource.resource_type,
+                &resource.resource_name,
+                request.validate_only,
+                |target, own, layers| {
+                    let asked = resource.configs.iter().map(alteration).collect::<Result<Vec<_>, _>>()?;
+                    plan_changes(target, own, &asked, layers)
+                },
+            )
         });
         let (error_code, error_message) = outcome_fields(outcome);
         incremental::AlterConfigsResourceResponse {
@@ -167,15 +180,29 @@ fn alteration<'a>(config: &'a incremental::AlterableConfig<'_>) -> Result<Altera
 }
 
 /// AlterConfigs (key 33, versions 0–2): replaces all that a resource says itself. Old tools still send it.
-pub(crate) async fn alter_configs<'a>(cx: &Context<'_>, request: AlterConfigsRequest<'a>) -> AlterConfigsResponse<'a> {
-    let twice = repeated(request.resources.iter().map(|resource| (resource.resource_type, resource.resource_name.clone())));
+pub(crate) async fn alter_configs<'a>(
+    cx: &Context<'_>,
+    request: AlterConfigsRequest<'a>,
+) -> AlterConfigsResponse<'a> {
+    let twice = repeated(
+        request.resources.iter().map(|resource| (resource.resource_type, resource.resource_name.clone())),
+    );
     let responses = request.resources.into_iter().map(|resource| {
         let outcome = once(&twice, resource.resource_type, &resource.resource_name).and_then(|()| {
-            alter(cx.broker, resource.resource_type, &resource.resource_name, request.validate_only, |target, own, layers| {
-                let asked: Vec<_> =
-                    resource.configs.iter().map(|config| (&*config.name, config.value.as_deref())).collect();
-                plan_replacement(target, own, &asked, layers)
-            })
+            alter(
+                cx.broker,
+                resource.resource_type,
+                &resource.resource_name,
+                request.validate_only,
+                |target, own, layers| {
+                    let asked: Vec<_> = resource
+                        .configs
+                        .iter()
+                        .map(|config| (&*config.name, config.value.as_deref()))
+                        .collect();
+                    plan_replacement(target, own, &asked, layers)
+                },
+            )
         });
         let (error_code, error_message) = outcome_fields(outcome);
         let AlterConfigsResource { resource_type, resource_name, .. } = resource;
@@ -232,8 +259,11 @@ pub(crate) async fn list_config_resources<'a>(
     cx: &Context<'_>,
     request: ListConfigResourcesRequest,
 ) -> ListConfigResourcesResponse<'a> {
-    let mut response =
-        ListConfigResourcesResponse { throttle_time_ms: 0, error_code: ErrorCode::NONE, config_resources: Vec::new() };
+    let mut response = ListConfigResourcesResponse {
+        throttle_time_ms: 0,
+        error_code: ErrorCode::NONE,
+        config_resources: Vec::new(),
+    };
     let kinds = match (cx.version, request.resource_types.as_slice()) {
         (0, _) => vec![Kind::ClientMetrics],
         (_, []) => Kind::ALL.to_vec(),
@@ -270,15 +300,19 @@ fn is_this_broker(broker: &Broker, name: &str) -> Result<(), Refused> {
     match name.parse::<i32>() {
         Ok(id) if id == own => Ok(()),
         Ok(_) => Err(Refused::new(ErrorCode::INVALID_REQUEST, format!("this is broker {own}, not {name}"))),
-        Err(_) => {
-            Err(Refused::new(ErrorCode::INVALID_REQUEST, format!("a broker is named by its id, here {own}, not {name:?}")))
-        }
+        Err(_) => Err(Refused::new(
+            ErrorCode::INVALID_REQUEST,
+            format!("a broker is named by its id, here {own}, not {name:?}"),
+        )),
     }
 }
 
 fn not_empty(name: &str, what: &str) -> Result<(), Refused> {
     if name.is_empty() {
-        return Err(Refused::new(ErrorCode::INVALID_REQUEST, format!("the name of {what} must not be empty")));
+        return Err(Refused::new(
+            ErrorCode::INVALID_REQUEST,
+            format!("the name of {what} must not be empty"),
+        ));
     }
     Ok(())
 }
@@ -298,7 +332,10 @@ fn repeated<T: Eq + Hash>(resources: impl Iterator<Item = T>) -> Vec<T> {
 
 fn once(twice: &[(i8, Str<'_>)], code: i8, name: &str) -> Result<(), Refused> {
     if twice.iter().any(|(kind, resource)| *kind == code && *resource == name) {
-        return Err(Refused::new(ErrorCode::INVALID_REQUEST, format!("the request names {name} more than once")));
+        return Err(Refused::new(
+            ErrorCode::INVALID_REQUEST,
+            format!("the request names {name} more than once"),
+        ));
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! ApiVersions follow from it. A handler paired with the wrong message does not compile.
 
 pub mod cluster;
+pub mod configs;
 pub mod context;
 pub mod delete_records;
 pub mod fetch;
@@ -135,6 +136,10 @@ api_table! {
     DeleteRecords: delete_records::DeleteRecordsRequest => delete_records::delete_records,
     InitProducerId: init_producer_id::InitProducerIdRequest => producers::init_producer_id,
     OffsetForLeaderEpoch: offset_for_leader_epoch::OffsetForLeaderEpochRequest => list_offsets::offset_for_leader_epoch,
+    DescribeConfigs: describe_configs::DescribeConfigsRequest => configs::describe_configs,
+    AlterConfigs: alter_configs::AlterConfigsRequest => configs::alter_configs,
+    IncrementalAlterConfigs: incremental_alter_configs::IncrementalAlterConfigsRequest => configs::incremental_alter_configs,
+    ListConfigResources: list_config_resources::ListConfigResourcesRequest => configs::list_config_resources,
     CreatePartitions: create_partitions::CreatePartitionsRequest => topics::create_partitions,
     DescribeCluster: describe_cluster::DescribeClusterRequest => cluster::describe_cluster,
     DescribeTopicPartitions: describe_topic_partitions::DescribeTopicPartitionsRequest => metadata::describe_topic_partitions,

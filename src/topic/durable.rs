@@ -168,7 +168,7 @@ impl Flushers {
                     // Nobody else will do it. Rare enough to do it here, on the caller's thread.
                     let left: Vec<_> = queue.partitions.drain(..).collect();
                     drop(queue);
-                    left.iter().for_each(|partition| flush(partition));
+                    left.iter().for_each(flush);
                 }
             }
         }
