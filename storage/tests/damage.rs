@@ -45,10 +45,12 @@ fn truncate(disk: &Arc<dyn Disk>, name: &str, size: u64) {
     disk.open(&path(name), OpenMode::Existing).unwrap().set_len(size).unwrap();
 }
 
+type Contents = Vec<(i64, String)>;
+
 const FIRST: &str = "00000000000000000000.log";
 
 /// Three batches, the writer gone without a word. Gives the disk, the contents, and where the last batch lies.
-fn crashed() -> (Arc<dyn Disk>, Vec<(i64, String)>, u64, u64) {
+fn crashed() -> (Arc<dyn Disk>, Contents, u64, u64) {
     let disk = memory();
     let (mut appender, reader) = open_at(&disk, LogConfig::default());
     append(&mut appender, &batch(2, 10)).unwrap();
@@ -113,7 +115,7 @@ fn reserved_space_is_not_damage() {
 }
 
 /// Many small segments, all sealed, cleanly closed.
-fn closed() -> (Arc<dyn Disk>, Vec<(i64, String)>) {
+fn closed() -> (Arc<dyn Disk>, Contents) {
     let disk = memory();
     let (mut appender, reader) = open_at(&disk, small());
     for i in 0..40 {
