@@ -68,6 +68,7 @@ mod log;
 mod map;
 mod producers;
 mod recover;
+mod scan;
 mod segment;
 mod snapshot;
 mod types;

@@ -1,7 +1,7 @@
 //! What a log is after a restart: read, check, cut, and only then is there an appender.
 //!
 //! 1. List the directory; throw away what was being written or removed.
-//! 2. Log start: the newest valid `.start`, else the first segment.
+//! 2. Log start: the newest valid `.start`, else 0.
 //! 3. Recovery point: the newest valid snapshot. Below it nothing is read: it was whole and synced.
 //! 4. From there on every batch is checked (offset follows, CRC-32C) and its producer replayed, segment by segment.
 //! 5. The first byte that is not a valid batch is the end: what follows is cut, so that it reads as zero from then on,
@@ -13,15 +13,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use quipu_protocol::record::{BATCH_HEADER_BYTES, BatchView};
-
 use crate::config::{LogConfig, OnDamage};
-use crate::disk::{Disk, DiskFile, Entry, OpenMode, state};
+use crate::disk::{Disk, Entry, OpenMode, state};
 use crate::error::OpenError;
 use crate::index::Index;
 use crate::producers::Producers;
+use crate::scan::{Scanner, last_non_zero};
 use crate::segment::{DELETED_SUFFIX, INDEX_SUFFIX, LOG_SUFFIX, Segment, file_name, parse_file_name};
-use crate::snapshot::{self, Snapshot};
+use crate::snapshot::{self, SNAPSHOT_SUFFIX, Snapshot};
 use crate::types::{Millis, Offset};
 
 /// What was done to open a log.
@@ -41,6 +40,8 @@ pub(crate) struct Recovered {
     /// At least one; the last is the one to append to.
     pub(crate) segments: Vec<Arc<Segment>>,
     pub(crate) producers: Producers,
+    /// When the last segment got its first batch, where that is known.
+    pub(crate) started_ms: Option<Millis>,
     /// Offset below which everything is known to be on disk.
     pub(crate) durable: Offset,
     pub(crate) report: Recovery,
@@ -60,44 +61,52 @@ pub(crate) fn recover(
     let entries = disk.list(dir).map_err(at(dir))?;
     let mut found = Found::sort(disk, dir, &entries).map_err(at(dir))?;
     let recorded_start = snapshot::read_start(&**disk, dir, &entries).map_err(at(dir))?;
-    if let Some(start) = recorded_start {
-        found.drop_below(&**disk, dir, start).map_err(at(dir))?;
+    let mut log_start = recorded_start.unwrap_or(0);
+    found.drop_below(&**disk, dir, log_start).map_err(at(dir))?;
+    let point = recovery_point(&**disk, dir, &entries, &found, log_start, config)?;
+    let first = found.first().or(point.as_ref().map(|point| point.segment)).unwrap_or(log_start);
+    if first > log_start {
+        let missing = Missing {
+            path: dir.join(file_name(log_start, LOG_SUFFIX)),
+            position: 0,
+            expected: format!("records from offset {log_start} on"),
+            found: format!("nothing below offset {first}"),
+        };
+        missing.settle(config)?;
+        log_start = first;
+        snapshot::write_start(&**disk, dir, log_start).map_err(at(dir))?;
     }
-    let point = recovery_point(&**disk, dir, &entries, &found, recorded_start, config)?;
-    let mut recovery = Run {
+    let mut run = Run {
         disk,
         dir,
         config,
         now,
-        next: point
-            .as_ref()
-            .map_or_else(|| found.first().unwrap_or(recorded_start.unwrap_or(0)), |p| p.offset),
+        next: point.as_ref().map_or(first, |point| point.offset),
         producers: Producers::default(),
         report: Recovery::default(),
         segments: Vec::with_capacity(found.logs.len() + 1),
     };
-    let durable = recovery.next;
-    let mut open_from = Offset::MIN;
+    let durable = run.next.max(log_start);
+    let (mut from, mut position, mut started_ms) = (first, 0, None);
     if let Some(point) = point {
-        open_from = point.segment;
-        recovery.producers = point.producers;
-        recovery.trust_below(&found, point.segment);
-        recovery.scan(&found, point.segment, point.position)?;
-    } else if let Some(first) = found.first() {
-        recovery.scan(&found, first, 0)?;
+        (from, position, started_ms) = (point.segment, point.position, point.started_ms);
+        run.producers = point.producers;
+        run.trust_below(&found, from);
     }
-    let log_start = recorded_start.or(found.first()).unwrap_or(recovery.next);
-    if log_start > recovery.next {
+    run.scan(&found, from, position)?;
+    if log_start > run.next {
         // Records below the start were lost, which nobody could have read any more.
-        recovery.restart_at(log_start).map_err(at(dir))?;
+        run.restart_at(log_start).map_err(at(dir))?;
     }
-    recovery.open_active(open_from);
+    run.open_active(from);
+    let goes_on = run.segments.last().is_some_and(|last| last.base_offset() == from);
     Ok(Recovered {
         log_start,
-        durable: durable.max(log_start),
-        segments: recovery.segments,
-        producers: recovery.producers,
-        report: recovery.report,
+        durable,
+        started_ms: started_ms.filter(|_| goes_on),
+        segments: run.segments,
+        producers: run.producers,
+        report: run.report,
     })
 }
 
@@ -151,7 +160,7 @@ fn recovery_point(
     dir: &Path,
     entries: &[Entry],
     found: &Found,
-    log_start: Option<Offset>,
+    log_start: Offset,
     config: &LogConfig,
 ) -> Result<Option<Snapshot>, OpenError> {
     for snapshot in snapshot::snapshots(disk, dir, entries) {
@@ -162,21 +171,46 @@ fn recovery_point(
         if begins || size.is_some_and(|size| size >= snapshot.position) {
             return Ok(Some(snapshot));
         }
-        if size.is_none() && log_start.is_some_and(|start| snapshot.offset < start) {
+        if size.is_none() && snapshot.offset < log_start {
             // Its segment was deleted since. What it knows about producers went with their records (I4).
             continue;
         }
-        let path = dir.join(file_name(snapshot.segment, LOG_SUFFIX));
-        let expected = format!("{} bytes up to offset {}", snapshot.position, snapshot.offset);
-        let found = size.map_or("no such file".to_owned(), |size| format!("{size} bytes"));
-        match config.on_damage {
-            OnDamage::Refuse => {
-                return Err(OpenError::Damaged { path, position: size.unwrap_or(0), expected, found });
-            }
-            OnDamage::Cut => tracing::error!(file = %path.display(), %expected, %found, "damage is cut off"),
-        }
+        let missing = Missing {
+            path: dir.join(file_name(snapshot.segment, LOG_SUFFIX)),
+            position: size.unwrap_or(0),
+            expected: format!("{} bytes up to offset {}", snapshot.position, snapshot.offset),
+            found: size.map_or("no such file".to_owned(), |size| format!("{size} bytes")),
+        };
+        missing.settle(config)?;
+        // It must not come to look true again when the log has grown back to its size.
+        let path = dir.join(file_name(snapshot.offset, SNAPSHOT_SUFFIX));
+        remove(disk, &path)
+            .and_then(|()| disk.sync_dir(dir))
+            .map_err(|source| OpenError::Io { path, source })?;
     }
     Ok(None)
+}
+
+/// Bytes below the recovery point that are not there.
+struct Missing {
+    path: PathBuf,
+    position: u64,
+    expected: String,
+    found: String,
+}
+
+impl Missing {
+    /// Refuses, or goes on without them if the operator said so.
+    fn settle(self, config: &LogConfig) -> Result<(), OpenError> {
+        let Self { path, position, expected, found } = self;
+        match config.on_damage {
+            OnDamage::Refuse => Err(OpenError::Damaged { path, position, expected, found }),
+            OnDamage::Cut => {
+                tracing::error!(file = %path.display(), %expected, %found, "going on without lost records");
+                Ok(())
+            }
+        }
+    }
 }
 
 struct Run<'a> {
@@ -203,28 +237,39 @@ impl Run<'_> {
 
     /// Checks everything from `position` in the segment at `from` on.
     fn scan(&mut self, found: &Found, from: Offset, position: u64) -> Result<(), OpenError> {
-        let mut todo = found.logs.iter().skip_while(|log| log.0 < from).peekable();
-        let mut position = position;
-        while let Some(&(base, size)) = todo.next() {
-            let path = self.path(base, LOG_SUFFIX);
-            self.scan_segment(base, position, size)?;
-            position = 0;
+        let todo: Vec<_> = found.logs.iter().filter(|log| log.0 >= from).collect();
+        for (i, &&(base, size)) in todo.iter().enumerate() {
+            self.scan_segment(base, if base == from { position } else { 0 }, size)?;
+            let rest = &todo[i + 1..];
             // Without a cut the next segment goes on where this one ended.
-            if todo.peek().is_none_or(|log| log.0 == self.next) {
-                continue;
+            match rest.first() {
+                Some(next) if next.0 != self.next => return self.drop_segments(base, rest),
+                Some(_) => self.write_index(base),
+                None => {}
             }
-            let rest: Vec<Offset> = todo.map(|log| log.0).collect();
-            self.report.dropped_segments = rest.len();
-            tracing::error!(
-                file = %path.display(), end_offset = self.next, segments = rest.len(),
-                "the log breaks off here; the segments behind it are dropped"
-            );
-            for base in rest {
-                self.remove_segment(base).map_err(|source| OpenError::Io { path: path.clone(), source })?;
-            }
-            break;
         }
         Ok(())
+    }
+
+    fn drop_segments(&mut self, broken: Offset, rest: &[&(Offset, u64)]) -> Result<(), OpenError> {
+        let path = self.path(broken, LOG_SUFFIX);
+        tracing::error!(
+            file = %path.display(), end_offset = self.next, segments = rest.len(),
+            "the log breaks off here; the segments behind it are dropped"
+        );
+        self.report.dropped_segments = rest.len();
+        let removed = rest.iter().try_for_each(|log| self.remove_segment(log.0));
+        // Or one of them might come back just when the log has grown to its offset.
+        removed.and_then(|()| self.disk.sync_dir(self.dir)).map_err(|source| OpenError::Io { path, source })
+    }
+
+    /// Stores the index of a segment that was full but not sealed when the log was left.
+    fn write_index(&self, base: Offset) {
+        let path = self.path(base, INDEX_SUFFIX);
+        let Some(Ok(index)) = self.segments.last().map(|segment| segment.index()) else { return };
+        if let Err(error) = state::replace(&**self.disk, &path, &index.encode(), false) {
+            tracing::warn!(file = %path.display(), %error, "the index cannot be stored, it will be built anew");
+        }
     }
 
     /// Checks one segment and cuts it behind its last valid batch.
@@ -288,13 +333,13 @@ impl Run<'_> {
             self.remove_segment(segment.base_offset())?;
         }
         self.next = log_start;
-        Ok(())
+        self.disk.sync_dir(self.dir)
     }
 
     /// Makes sure that the last segment is one that the next record can go to: not one that was sealed, which is what
-    /// all segments before the recovery point are.
-    fn open_active(&mut self, open_from: Offset) {
-        if self.segments.last().is_none_or(|last| last.base_offset() < open_from) {
+    /// all segments before that of the recovery point are.
+    fn open_active(&mut self, from: Offset) {
+        if self.segments.last().is_none_or(|last| last.base_offset() < from) {
             let limit = self.config.segment_limit();
             let interval = self.config.index_interval_bytes;
             self.segments.push(Arc::new(Segment::empty(self.disk, self.dir, self.next, limit, interval)));
@@ -324,98 +369,4 @@ fn remove(disk: &dyn Disk, path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }
-}
-
-/// Reads batches from a file, front to back, as far as they are valid. Uses reads, not a map: a broken sector is then an
-/// error and not the end of the process.
-pub(crate) struct Scanner<'a> {
-    file: &'a dyn DiskFile,
-    /// Behind the last valid batch.
-    pub(crate) position: u64,
-    size: u64,
-    buffer: Vec<u8>,
-    buffer_start: u64,
-}
-
-/// Bytes that are read at once.
-const CHUNK_BYTES: usize = 1 << 20;
-
-impl<'a> Scanner<'a> {
-    pub(crate) fn new(file: &'a dyn DiskFile, position: u64, size: u64) -> Self {
-        Self { file, position, size, buffer: Vec::new(), buffer_start: position }
-    }
-
-    /// The next batch, or why there is none. A batch is valid if it starts at `expected` and its sum is right.
-    pub(crate) fn next(&mut self, expected: Offset) -> io::Result<Result<BatchView<'_>, &'static str>> {
-        if self.position == self.size {
-            return Ok(Err("end of file"));
-        }
-        self.fill(BATCH_HEADER_BYTES)?;
-        let needed = match BatchView::parse(self.at_hand()) {
-            Ok(batch) => batch.bytes().len(),
-            Err(quipu_protocol::record::RecordError::Truncated { needed, .. }) => needed,
-            Err(_) => return Ok(Err("not a batch header")),
-        };
-        if needed as u64 > self.size - self.position {
-            return Ok(Err("batch is longer than the file"));
-        }
-        self.fill(needed)?;
-        let start = (self.position - self.buffer_start) as usize;
-        let Ok(batch) = BatchView::parse(&self.buffer[start..]) else {
-            return Ok(Err("batch is cut short"));
-        };
-        let header = batch.header();
-        if header.base_offset != expected {
-            return Ok(Err("offset does not follow"));
-        }
-        if header.last_offset_delta < 0
-            || header.base_offset.checked_add(header.last_offset_delta.into()).is_none()
-        {
-            return Ok(Err("offset range is empty"));
-        }
-        if batch.computed_crc() != header.crc {
-            return Ok(Err("sum does not match"));
-        }
-        self.position += batch.bytes().len() as u64;
-        Ok(Ok(batch))
-    }
-
-    fn at_hand(&self) -> &[u8] {
-        &self.buffer[(self.position - self.buffer_start) as usize..]
-    }
-
-    /// Has `needed` bytes at hand, or all that are left.
-    fn fill(&mut self, needed: usize) -> io::Result<()> {
-        if self.at_hand().len() >= needed {
-            return Ok(());
-        }
-        let left = self.size - self.position;
-        let wanted = (needed.max(CHUNK_BYTES) as u64).min(left) as usize;
-        self.buffer.drain(..(self.position - self.buffer_start) as usize);
-        self.buffer_start = self.position;
-        let kept = self.buffer.len();
-        self.buffer.resize(wanted.max(kept), 0);
-        let read = self.file.read_at(&mut self.buffer[kept..], self.position + kept as u64)?;
-        self.buffer.truncate(kept + read);
-        Ok(())
-    }
-}
-
-/// Position of the last byte of a range that is not zero.
-fn last_non_zero(file: &dyn DiskFile, start: u64, end: u64) -> io::Result<Option<u64>> {
-    let mut chunk = vec![0; CHUNK_BYTES.min((end - start) as usize)];
-    let mut last = None;
-    let mut position = start;
-    while position < end {
-        let want = chunk.len().min((end - position) as usize);
-        let read = file.read_at(&mut chunk[..want], position)?;
-        if read == 0 {
-            break;
-        }
-        if let Some(place) = chunk[..read].iter().rposition(|byte| *byte != 0) {
-            last = Some(position + place as u64);
-        }
-        position += read as u64;
-    }
-    Ok(last)
 }

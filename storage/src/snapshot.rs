@@ -5,7 +5,8 @@
 //! no mark of a clean stop: a clean stop leaves nothing behind the newest snapshot, and there is nothing to scan.
 //!
 //! ```text
-//! <offset>.snap    "QSNP" u16 version; i64 offset, i64 base offset of its segment, u64 position in it, producers; u32 CRC-32
+//! <offset>.snap    "QSNP" u16 version; i64 offset; i64 base offset of its segment, u64 position in it,
+//!                  i64 time of that segment's first append or -1; producers; u32 CRC-32
 //! <offset>.start   "QSTR" u16 version; i64 log start offset; u32 CRC-32
 //! ```
 //!
@@ -18,7 +19,7 @@ use crate::disk::state::{self, StateReader, StateWriter};
 use crate::disk::{Disk, Entry};
 use crate::producers::Producers;
 use crate::segment::{file_name, parse_file_name};
-use crate::types::Offset;
+use crate::types::{Millis, NO_TIMESTAMP, Offset};
 
 pub(crate) const SNAPSHOT_SUFFIX: &str = ".snap";
 pub(crate) const START_SUFFIX: &str = ".start";
@@ -36,16 +37,25 @@ pub(crate) struct Snapshot {
     pub(crate) offset: Offset,
     pub(crate) segment: Offset,
     pub(crate) position: u64,
+    /// When the segment got its first batch.
+    pub(crate) started_ms: Option<Millis>,
     pub(crate) producers: Producers,
 }
 
 impl Snapshot {
     /// The file's bytes. `producers` are borrowed, so that no copy is made at every roll.
-    pub(crate) fn encode(offset: Offset, segment: Offset, position: u64, producers: &Producers) -> Vec<u8> {
+    pub(crate) fn encode(
+        offset: Offset,
+        segment: Offset,
+        position: u64,
+        started_ms: Option<Millis>,
+        producers: &Producers,
+    ) -> Vec<u8> {
         let mut out = StateWriter::new(SNAPSHOT_MAGIC, VERSION);
         out.put(offset.to_be_bytes());
         out.put(segment.to_be_bytes());
         out.put(position.to_be_bytes());
+        out.put(started_ms.unwrap_or(NO_TIMESTAMP).to_be_bytes());
         producers.encode(&mut out);
         out.finish()
     }
@@ -56,6 +66,7 @@ impl Snapshot {
             offset: i64::from_be_bytes(state.take()?),
             segment: i64::from_be_bytes(state.take()?),
             position: u64::from_be_bytes(state.take()?),
+            started_ms: Some(i64::from_be_bytes(state.take()?)).filter(|started| *started >= 0),
             producers: Producers::decode(&mut state)?,
         };
         state.is_empty().then_some(this)

@@ -67,8 +67,6 @@ pub struct Appender {
     chores: VecDeque<Chore>,
     /// Segments with records above the durable offset, in order.
     unsynced: Vec<Arc<Segment>>,
-    /// A file was made since the last flush was handed out.
-    unsynced_dir: bool,
     /// The state on disk is not what a clean stop leaves.
     dirty: bool,
     report: Recovery,
@@ -101,7 +99,7 @@ pub(crate) fn start(
     config: LogConfig,
     found: Recovered,
 ) -> (Appender, Reader) {
-    let Recovered { log_start, segments, producers, durable, report } = found;
+    let Recovered { log_start, segments, producers, started_ms, durable, report } = found;
     // Recovery leaves at least one.
     let active = Arc::clone(&segments[segments.len() - 1]);
     let end = active.end_offset();
@@ -114,9 +112,8 @@ pub(crate) fn start(
         shared,
         config,
         producers,
-        active: Active::new(active),
+        active: Active { started_ms, ..Active::new(active) },
         chores: VecDeque::new(),
-        unsynced_dir: !unsynced.is_empty(),
         unsynced,
         dirty,
         report,
@@ -194,7 +191,7 @@ impl Appender {
         size: u64,
         now: Millis,
     ) -> Result<Arc<dyn DiskFile>, AppendError> {
-        if self.must_roll(header, size, now)? {
+        if self.must_roll(header, size, now) {
             self.roll_now();
         }
         let segment = &self.active.segment;
@@ -204,7 +201,9 @@ impl Appender {
                 // Loaded before the first write: from here on every append keeps it up.
                 drop(segment.index().map_err(unreadable)?);
                 let file = segment.file().map_err(full_or_io)?;
-                self.unsynced_dir |= segment.size_bytes() == 0;
+                if segment.size_bytes() == 0 {
+                    self.shared.dir_unsynced.store(true, Ordering::Release);
+                }
                 self.active.file = Some(Arc::clone(&file));
                 file
             }
@@ -238,26 +237,19 @@ impl Appender {
         Ok(())
     }
 
-    fn must_roll(&mut self, header: &BatchHeader, size: u64, now: Millis) -> Result<bool, AppendError> {
+    fn must_roll(&mut self, header: &BatchHeader, size: u64, now: Millis) -> bool {
         let segment = &self.active.segment;
         let used = segment.size_bytes();
         if used == 0 {
-            return Ok(false);
+            return false;
         }
         let last = segment.end_offset().saturating_add(header.last_offset_delta.into());
         if used + size > self.config.segment_limit() || last - segment.base_offset() > i64::from(i32::MAX) {
-            return Ok(true);
+            return true;
         }
-        let started = match self.active.started_ms {
-            Some(started) => started,
-            None => {
-                // The first append since the log was opened. The first batch tells about when the segment was begun.
-                let first = first_timestamp(segment).map_err(unreadable)?;
-                let started = if first == NO_TIMESTAMP { now } else { first.min(now) };
-                *self.active.started_ms.insert(started)
-            }
-        };
-        Ok(now.saturating_sub(started) >= self.config.segment_ms)
+        // After a crash it is not known when the segment was begun; it then counts from the first append.
+        let started = *self.active.started_ms.get_or_insert(now);
+        now.saturating_sub(started) >= self.config.segment_ms
     }
 
     /// Closes the active segment, if it holds anything, and begins a new one.
@@ -285,7 +277,7 @@ impl Appender {
             shared: Arc::clone(&self.shared),
             segment: full,
             offset: end,
-            snapshot: Snapshot::encode(end, end, 0, &self.producers),
+            snapshot: Snapshot::encode(end, end, 0, None, &self.producers),
         }));
     }
 
@@ -379,12 +371,7 @@ impl Appender {
     pub fn flush(&mut self) -> Flush {
         let durable = self.shared.durable();
         self.unsynced.retain(|segment| segment.end_offset() > durable);
-        Flush {
-            shared: Arc::clone(&self.shared),
-            segments: self.unsynced.clone(),
-            sync_dir: std::mem::take(&mut self.unsynced_dir),
-            upto: self.end_offset(),
-        }
+        Flush { shared: Arc::clone(&self.shared), segments: self.unsynced.clone(), upto: self.end_offset() }
     }
 
     /// Makes everything durable on the spot. Gives the durable offset.
@@ -436,7 +423,8 @@ impl Appender {
         }
         let segment = Arc::clone(&self.active.segment);
         let (offset, position) = (segment.end_offset(), segment.size_bytes());
-        let snapshot = Snapshot::encode(offset, segment.base_offset(), position, &self.producers);
+        let started_ms = self.active.started_ms;
+        let snapshot = Snapshot::encode(offset, segment.base_offset(), position, started_ms, &self.producers);
         Seal { shared: self.shared, segment, offset, snapshot }.run()
     }
 
@@ -461,12 +449,6 @@ fn check_produced(header: &BatchHeader) -> Result<(), AppendError> {
         return Err(AppendError::NoTransaction { producer_id: header.producer_id });
     }
     Ok(())
-}
-
-/// The max timestamp of a segment's first batch.
-fn first_timestamp(segment: &Segment) -> Result<Millis, ReadError> {
-    let first = segment.walk(0, segment.size_bytes())?.next()?;
-    Ok(first.map_or(NO_TIMESTAMP, |met| met.header.max_timestamp))
 }
 
 fn unreadable(error: ReadError) -> AppendError {

@@ -33,8 +33,8 @@ pub(super) struct Seal {
 }
 
 impl Chore {
-    /// Does it. An error while sealing closes the log for writing; an error while removing leaves files behind that the
-    /// next opening removes.
+    /// Does it. Only a failed sync of records closes the log for writing. Other errors leave an older recovery point in
+    /// force, or files behind that the next opening removes.
     pub fn run(self) -> io::Result<()> {
         match self.0 {
             Kind::Seal(seal) => seal.run(),
@@ -47,30 +47,28 @@ impl Seal {
     /// Trims the reserved space, syncs, writes the index, and only then the recovery point that relies on all of it.
     pub(super) fn run(&self) -> io::Result<()> {
         let Self { shared, segment, .. } = self;
-        let sealed = match segment.is_removed() {
-            true => Ok(()),
-            false => self.finish_segment(),
-        };
-        sealed
-            .and_then(|()| snapshot::write_snapshot(&*shared.disk, &shared.dir, self.offset, &self.snapshot))
-            .inspect_err(|error| {
-                shared.set_fence("sealing a segment", error);
-            })
+        if !segment.is_removed() && segment.size_bytes() > 0 {
+            self.finish_segment()?;
+        }
+        snapshot::write_snapshot(&*shared.disk, &shared.dir, self.offset, &self.snapshot)
     }
 
     fn finish_segment(&self) -> io::Result<()> {
         let Self { shared, segment, .. } = self;
-        if segment.size_bytes() == 0 {
-            return Ok(());
-        }
         let file = segment.file()?;
-        file.set_len(segment.size_bytes())?;
-        file.sync_data()?;
-        // Not synced: its sum tells whether it is whole, and it can be built anew.
-        match segment.index() {
-            Ok(index) => state::replace(&*shared.disk, segment.index_path(), &index.encode(), false),
-            Err(error) => Err(io::Error::other(error.to_string())),
+        {
+            let _syncing = shared.syncing.lock();
+            if let Some(fence) = shared.fenced() {
+                return Err(io::Error::other(fence.to_string()));
+            }
+            file.set_len(segment.size_bytes())?;
+            file.sync_data().inspect_err(|error| {
+                shared.set_fence("sync of a full segment", error);
+            })?;
         }
+        // Not synced: its sum tells whether it is whole, and it can be built anew.
+        let index = segment.index().map_err(|error| io::Error::other(error.to_string()))?.encode();
+        state::replace(&*shared.disk, segment.index_path(), &index, false)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Making appended records durable, away from the appender's lock.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::Shared;
 use crate::error::Fence;
@@ -15,8 +16,6 @@ use crate::types::Offset;
 pub struct Flush {
     pub(super) shared: Arc<Shared>,
     pub(super) segments: Vec<Arc<Segment>>,
-    /// Whether a file was made since the directory was last synced.
-    pub(super) sync_dir: bool,
     pub(super) upto: Offset,
 }
 
@@ -24,6 +23,7 @@ impl Flush {
     /// Waits for the disk. Gives the offset below which everything is durable.
     pub fn run(self) -> Result<Offset, Fence> {
         let shared = &*self.shared;
+        let _syncing = shared.syncing.lock();
         if let Some(fence) = shared.fenced() {
             return Err(fence.clone());
         }
@@ -32,7 +32,7 @@ impl Flush {
                 return Err(shared.set_fence("sync", &error));
             }
         }
-        if self.sync_dir {
+        if shared.dir_unsynced.swap(false, Ordering::AcqRel) {
             // The directory's own name may be as new as the files in it.
             let parent = shared.dir.parent();
             let synced = shared.disk.sync_dir(&shared.dir);

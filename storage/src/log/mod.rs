@@ -1,10 +1,10 @@
 //! A log in use: one appender, any number of readers, and what they share.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use crate::disk::Disk;
 use crate::error::Fence;
@@ -37,6 +37,11 @@ pub(crate) struct Shared {
     end: AtomicI64,
     /// Everything below is on disk.
     durable: AtomicI64,
+    /// A file was made since the directory was last synced.
+    dir_unsynced: AtomicBool,
+    /// Held while syncing. One at a time: the system reports a failed write-back once, and whoever syncs next to the one
+    /// who is told would take lost bytes for safe ones.
+    syncing: Mutex<()>,
     fence: OnceLock<Fence>,
 }
 
@@ -56,6 +61,8 @@ impl Shared {
             log_start: AtomicI64::new(log_start),
             end: AtomicI64::new(end),
             durable: AtomicI64::new(durable),
+            dir_unsynced: AtomicBool::new(end > durable),
+            syncing: Mutex::new(()),
             fence: OnceLock::new(),
         }
     }
