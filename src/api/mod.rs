@@ -8,8 +8,10 @@ pub mod configs;
 pub mod context;
 pub mod delete_records;
 pub mod fetch;
+pub mod groups;
 pub mod list_offsets;
 pub mod metadata;
+pub mod offsets;
 pub mod produce;
 pub mod producers;
 pub mod topics;
@@ -130,6 +132,15 @@ api_table! {
     Fetch: fetch::FetchRequest => fetch::fetch,
     ListOffsets: list_offsets::ListOffsetsRequest => list_offsets::list_offsets,
     Metadata: metadata::MetadataRequest => metadata::metadata,
+    OffsetCommit: offset_commit::OffsetCommitRequest => offsets::offset_commit,
+    OffsetFetch: offset_fetch::OffsetFetchRequest => offsets::offset_fetch,
+    FindCoordinator: find_coordinator::FindCoordinatorRequest => groups::find_coordinator,
+    JoinGroup: join_group::JoinGroupRequest => groups::join_group,
+    Heartbeat: heartbeat::HeartbeatRequest => groups::heartbeat,
+    LeaveGroup: leave_group::LeaveGroupRequest => groups::leave_group,
+    SyncGroup: sync_group::SyncGroupRequest => groups::sync_group,
+    DescribeGroups: describe_groups::DescribeGroupsRequest => groups::describe_groups,
+    ListGroups: list_groups::ListGroupsRequest => groups::list_groups,
     ApiVersions: api_versions::ApiVersionsRequest => versions::api_versions,
     CreateTopics: create_topics::CreateTopicsRequest => topics::create_topics,
     DeleteTopics: delete_topics::DeleteTopicsRequest => topics::delete_topics,
@@ -141,6 +152,8 @@ api_table! {
     IncrementalAlterConfigs: incremental_alter_configs::IncrementalAlterConfigsRequest => configs::incremental_alter_configs,
     ListConfigResources: list_config_resources::ListConfigResourcesRequest => configs::list_config_resources,
     CreatePartitions: create_partitions::CreatePartitionsRequest => topics::create_partitions,
+    DeleteGroups: delete_groups::DeleteGroupsRequest => groups::delete_groups,
+    OffsetDelete: offset_delete::OffsetDeleteRequest => offsets::offset_delete,
     DescribeCluster: describe_cluster::DescribeClusterRequest => cluster::describe_cluster,
     DescribeTopicPartitions: describe_topic_partitions::DescribeTopicPartitionsRequest => metadata::describe_topic_partitions,
 }
