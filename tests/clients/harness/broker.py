@@ -39,6 +39,7 @@ class Broker:
     def __init__(self, binary, logs, port=None, name="broker"):
         self.port = port or free_port()
         self.bootstrap = f"127.0.0.1:{self.port}"
+        self.path = Path(binary).parent
         self.folder = Path(tempfile.mkdtemp(prefix="quipu-clients-"))
         self.log = logs / f"{name}.log"
         # Without a port of its own the broker starts as a newcomer starts it: with no argument at all.
