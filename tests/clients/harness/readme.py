@@ -16,7 +16,8 @@ from .install import RUST_TARGET
 README = ROOT / "README.md"
 CHAPTER = "Five minutes"
 BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.M | re.S)
-LIMIT_S = 240
+# A cold build of librdkafka on a busy machine takes most of it.
+LIMIT_S = 600
 
 
 def sections():
@@ -72,7 +73,11 @@ def execute(blocks, running, folder, log):
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text)
         elif language == "sh":
-            run(["bash", "-euo", "pipefail", "-c", text], log, LIMIT_S, stdout=output, cwd=folder, env=environment)
+            try:
+                run(["bash", "-euo", "pipefail", "-c", text], log, LIMIT_S, stdout=output, cwd=folder, env=environment)
+            except Failure as failure:
+                printed = output.read_text(errors="replace").strip()
+                raise Failure(f"{failure}; it printed {printed[-300:]!r}") from None
         elif language == "text":
             printed = output.read_text()
             if printed != text:
