@@ -17,7 +17,8 @@ use crate::api::FetchSessions;
 use crate::catalog::{Catalog, Event, Resource, State};
 use crate::clock::Clock;
 use crate::config::{
-    BrokerOverrides, Config, ReplicationFactorPolicy, Settings, TopicConfig, validate_topic,
+    BrokerOverrides, Changes, Config, Layers, Overrides, ReplicationFactorPolicy, Settings, TopicConfig,
+    validate_topic,
 };
 use crate::coordinator::GroupCoordinator;
 use crate::coordinator::doors::TopicLookup;
@@ -384,25 +385,43 @@ impl Broker {
         }
     }
 
-    /// Sets (or, with `None`, unsets) configs of one resource, all or none, and puts them in force.
-    pub fn set_configs(
+    /// Changes the configs of one resource, all or none, and puts them in force. `plan` is told what is set now and
+    /// says what to set or, with `None`, to unset; nobody else changes anything in between. With `validate_only` it
+    /// is only asked.
+    pub fn alter_configs(
         &self,
         resource: &Resource,
-        changes: &BTreeMap<String, Option<String>>,
+        validate_only: bool,
+        plan: impl FnOnce(&Overrides, &Layers) -> Result<Changes, Refused>,
     ) -> Result<(), Refused> {
         let mut catalog = self.catalog.lock();
         let catalog = catalog.as_mut().ok_or_else(stopped)?;
-        let events = changes
-            .iter()
-            .map(|(key, value)| Event::ConfigSet {
-                resource: resource.clone(),
-                key: key.clone(),
-                value: value.clone(),
-            })
-            .collect();
-        catalog.record(events, self.clock.now_ms()).map_err(storage_failed)?;
+        let none = Overrides::new();
+        let now = match (catalog.state().configs_of(resource), resource) {
+            (Some(now), _) => now,
+            (None, Resource::Topic(name)) => {
+                return Err(Refused::new(
+                    ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+                    format!("there is no topic {name}"),
+                ));
+            }
+            (None, _) => &none,
+        };
+        let changes = plan(now, &self.config.layers())?;
+        if validate_only || changes.is_empty() {
+            return Ok(());
+        }
+        let set = |(key, value)| Event::ConfigSet { resource: resource.clone(), key, value };
+        catalog
+            .record(changes.into_iter().map(set).collect(), self.clock.now_ms())
+            .map_err(storage_failed)?;
         self.put_in_force(catalog, resource);
         Ok(())
+    }
+
+    /// The groups on which something was set.
+    pub fn configured_groups(&self) -> Vec<String> {
+        self.catalog.lock().as_ref().map(|catalog| catalog.state().configured_groups()).unwrap_or_default()
     }
 
     fn put_in_force(&self, catalog: &Catalog, resource: &Resource) {

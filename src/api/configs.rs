@@ -81,7 +81,12 @@ fn describe(broker: &Broker, resource: &DescribeConfigsResource<'_>) -> Result<V
         Some(Kind::Broker) if name.is_empty() => describe_all_brokers(&layers),
         Some(Kind::Broker) => {
             is_this_broker(broker, name)?;
-            describe_broker(&layers, &broker.settings())
+            let mut entries = describe_broker(&layers, &broker.settings());
+            if let Some(entry) = entries.iter_mut().find(|entry| entry.name == "cluster.id") {
+                // Drawn at the first start if it was not given.
+                entry.value = Some(broker.cluster_id().to_owned());
+            }
+            entries
         }
         Some(Kind::BrokerLogger) => {
             is_this_broker(broker, name)?;
@@ -245,12 +250,12 @@ fn alter(
         }
         None => return Err(unknown_kind(code)),
     };
-    let own = broker.overrides(&resource).unwrap_or_default();
-    let changes = plan(target, &own, &broker.config().layers()).map_err(|error| match error {
-        AlterError::Request(message) => Refused::new(ErrorCode::INVALID_REQUEST, message),
-        AlterError::Config(message) => Refused::new(ErrorCode::INVALID_CONFIG, message),
-    })?;
-    if validate_only { Ok(()) } else { broker.set_configs(&resource, &changes) }
+    broker.alter_configs(&resource, validate_only, |own, layers| {
+        plan(target, own, layers).map_err(|error| match error {
+            AlterError::Request(message) => Refused::new(ErrorCode::INVALID_REQUEST, message),
+            AlterError::Config(message) => Refused::new(ErrorCode::INVALID_CONFIG, message),
+        })
+    })
 }
 
 /// ListConfigResources (key 74; version 0 lists client metrics subscriptions alone, version 1 every kind, KIP-1142):
@@ -279,7 +284,7 @@ pub(crate) async fn list_config_resources<'a>(
         let names = match kind {
             Kind::Topic => cx.broker.topics.all().iter().map(|topic| topic.name().to_string()).collect(),
             Kind::Broker | Kind::BrokerLogger => vec![cx.broker.node_id().to_string()],
-            Kind::Group => Vec::new(),
+            Kind::Group => cx.broker.configured_groups(),
             Kind::ClientMetrics => Vec::new(),
         };
         let resource = |name| ConfigResource { resource_name: Str::Owned(name), resource_type: kind as i8 };

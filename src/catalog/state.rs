@@ -74,6 +74,15 @@ impl State {
         }
     }
 
+    /// The groups on which something was set.
+    pub fn configured_groups(&self) -> Vec<String> {
+        let group = |resource: &Resource| match resource {
+            Resource::Group(name) => Some(name.clone()),
+            Resource::Topic(_) | Resource::Broker(_) => None,
+        };
+        self.configs.keys().filter_map(group).collect()
+    }
+
     /// The shortest history that leads here.
     pub fn to_events(&self) -> Vec<Event> {
         let topics = self.topics.iter().map(|(name, topic)| Event::TopicCreated {

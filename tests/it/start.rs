@@ -107,7 +107,11 @@ fn a_directory_that_is_already_open() {
     let said = refused(dir.path(), &[]);
     assert_says(&said, &["in use", &first.pid().to_string(), "--data-dir"]);
     let listed = first.run(&["topic", "list"]);
-    assert!(listed.status.success(), "the first one still serves: {}", String::from_utf8_lossy(&listed.stderr));
+    assert!(
+        listed.status.success(),
+        "the first one still serves: {}",
+        String::from_utf8_lossy(&listed.stderr)
+    );
     assert_eq!(first.stop(), Some(0));
 }
 
@@ -134,7 +138,10 @@ fn a_mistyped_security_key() {
     let said = refused(&data, &["--config", &file]);
     assert_says(
         &said,
-        &[&format!("{file}:1: sasl.enabled.mechanism is not a known security key"), "did you mean sasl.enabled.mechanisms?"],
+        &[
+            &format!("{file}:1: sasl.enabled.mechanism is not a known security key"),
+            "did you mean sasl.enabled.mechanisms?",
+        ],
     );
     assert!(!data.exists(), "nothing was made");
 }
@@ -151,8 +158,14 @@ fn a_listener_that_asks_for_more_than_there_is() {
 fn files_and_arguments_that_are_none() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
-    assert_says(&refused(&data, &["--config", "/nowhere/server.properties"]), &["/nowhere/server.properties", "No such file"]);
-    assert_says(&refused(&data, &["--override", "num.partitions"]), &["--override num.partitions", "key=value"]);
+    assert_says(
+        &refused(&data, &["--config", "/nowhere/server.properties"]),
+        &["/nowhere/server.properties", "No such file"],
+    );
+    assert_says(
+        &refused(&data, &["--override", "num.partitions"]),
+        &["--override num.partitions", "key=value"],
+    );
     assert_says(&refused(&data, &["--listen", "localhost"]), &["localhost", "NAME://host:port"]);
     let (code, _, err) = quipu(&["serve", "--no-such-flag"]);
     assert_eq!(code, Some(2), "{err}");

@@ -7,8 +7,8 @@ use crate::config::value::ValueType::{Boolean, Double, Int, List, Long, String};
 /// The rows: a line for the key, a line for its documentation.
 #[rustfmt::skip]
 pub const KEYS: &[ConfigKey] = &[
-    key("cleanup.policy", List, Some("delete"), OneOf(&["compact", "delete"])).not_yet().from("log.cleanup.policy")
-        .doc("What happens to old data: delete drops whole segments past the retention limits, compact keeps the last record of each key, both do both, and an empty list keeps everything."),
+    key("cleanup.policy", List, Some("delete"), OneOf(&["compact", "delete"])).acts().from("log.cleanup.policy")
+        .doc("What happens to old data: delete drops whole segments past the retention limits, compact keeps the last record of each key, both do both, and an empty list keeps everything. Quipu does not compact yet; compacted topics keep everything."),
     key("compression.gzip.level", Int, Some("-1"), GzipLevel).not_yet().from("compression.gzip.level")
         .doc("Level used when the broker itself compresses with gzip."),
     key("compression.lz4.level", Int, Some("9"), Between(1, 17)).not_yet().from("compression.lz4.level")
@@ -25,8 +25,8 @@ pub const KEYS: &[ConfigKey] = &[
         .doc("How long the files of a dropped segment stay on the disk."),
     key("flush.messages", Long, Some("9223372036854775807"), AtLeast(1)).not_yet().from("log.flush.interval.messages")
         .doc("Records after which the log is synced to the disk; the largest value leaves it to quipu.durability."),
-    key("flush.ms", Long, Some("9223372036854775807"), AtLeast(0)).not_yet().from("log.flush.interval.ms")
-        .doc("Time after which the log is synced to the disk. With the durability interval it is the time between syncs."),
+    key("flush.ms", Long, Some("9223372036854775807"), AtLeast(0)).acts().from("log.flush.interval.ms")
+        .doc("Time between syncs of a log whose durability is interval. With sync every acknowledged record is on the disk already, with os nothing is synced."),
     key("follower.replication.throttled.replicas", List, Some(""), Replicas)
         .doc("Replicas that fetch at a limited rate while they catch up, as partition:broker pairs or *."),
     key("index.interval.bytes", Int, Some("4096"), AtLeast(0)).acts().from("log.index.interval.bytes")
@@ -69,9 +69,9 @@ pub const KEYS: &[ConfigKey] = &[
         .doc("With tiered storage, whether to delete what was copied away when it is switched off."),
     key("remote.storage.enable", Boolean, Some("false"), Any)
         .doc("Whether the topic uses tiered storage. There is none, so only false is accepted."),
-    key("retention.bytes", Long, Some("-1"), Any).not_yet().from("log.retention.bytes")
+    key("retention.bytes", Long, Some("-1"), Any).acts().from("log.retention.bytes")
         .doc("Size of a partition above which its oldest segments are dropped; -1 is no limit."),
-    key("retention.ms", Long, Some("604800000"), AtLeast(-1)).not_yet().from("log.retention.ms")
+    key("retention.ms", Long, Some("604800000"), AtLeast(-1)).acts().from("log.retention.ms")
         .doc("Age above which segments are dropped; -1 is no limit."),
     key("segment.bytes", Int, Some("1073741824"), AtLeast(1_048_576)).acts().from("log.segment.bytes")
         .doc("Size at which a log goes on in a new segment file. Retention and compaction work on whole segments."),

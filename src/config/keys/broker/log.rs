@@ -39,8 +39,8 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("How long a record is safe from compaction."),
     key("log.cleaner.threads", Int, Some("1"), AtLeast(0)).cluster_wide()
         .doc("Threads that compact."),
-    key("log.cleanup.policy", List, Some("delete"), OneOf(&["compact", "delete"])).cluster_wide().not_yet()
-        .doc("What happens to old data of topics that say nothing themselves: delete, compact, both, or nothing when empty."),
+    key("log.cleanup.policy", List, Some("delete"), OneOf(&["compact", "delete"])).cluster_wide().acts()
+        .doc("What happens to old data of topics that say nothing themselves: delete, compact, both, or nothing when empty. Quipu does not compact yet."),
     key("log.dir", List, Some("./quipu-data"), Any).acts()
         .doc("Data directory, if log.dirs does not name one."),
     key("log.dir.failure.timeout.ms", Long, Some("30000"), AtLeast(1))
@@ -49,12 +49,12 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Data directory. Quipu keeps everything in one; of several it takes the first."),
     key("log.flush.interval.messages", Long, Some("9223372036854775807"), AtLeast(1)).cluster_wide().not_yet()
         .doc("Records after which a log is synced to the disk; the largest value leaves it to quipu.durability."),
-    key("log.flush.interval.ms", Long, None, Any).cluster_wide().not_yet()
-        .doc("Time after which a log is synced to the disk. With the durability interval it is the time between syncs."),
+    key("log.flush.interval.ms", Long, None, Any).cluster_wide().acts()
+        .doc("Time between syncs of a log whose durability is interval. With sync every acknowledged record is on the disk already, with os nothing is synced."),
     key("log.flush.offset.checkpoint.interval.ms", Int, Some("60000"), AtLeast(0))
         .doc("How often Kafka writes down up to where its logs are known to be on the disk."),
-    key("log.flush.scheduler.interval.ms", Long, Some("9223372036854775807"), Any).not_yet()
-        .doc("Time after which a log is synced to the disk, if log.flush.interval.ms is not set."),
+    key("log.flush.scheduler.interval.ms", Long, Some("9223372036854775807"), Any).acts()
+        .doc("Time between syncs of a log whose durability is interval, if log.flush.interval.ms is not set."),
     key("log.flush.start.offset.checkpoint.interval.ms", Int, Some("60000"), AtLeast(0))
         .doc("How often Kafka writes down where its logs begin."),
     key("log.index.interval.bytes", Int, Some("4096"), AtLeast(0)).cluster_wide().acts()
@@ -71,15 +71,15 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Whether records carry the time at which the producer made them or at which the broker appended them."),
     key("log.preallocate", Boolean, Some("false"), Any).cluster_wide()
         .doc("Whether to reserve the space of a new segment. Quipu always reserves ahead, in growing pieces."),
-    key("log.retention.bytes", Long, Some("-1"), Any).cluster_wide().not_yet()
+    key("log.retention.bytes", Long, Some("-1"), Any).cluster_wide().acts()
         .doc("Size of a partition above which its oldest segments are dropped; -1 is no limit."),
-    key("log.retention.check.interval.ms", Long, Some("300000"), AtLeast(1)).not_yet()
+    key("log.retention.check.interval.ms", Long, Some("300000"), AtLeast(1)).acts()
         .doc("How often segments past the retention limits are looked for."),
-    key("log.retention.hours", Int, Some("168"), Any).not_yet()
+    key("log.retention.hours", Int, Some("168"), Any).acts()
         .doc("Age in hours above which segments are dropped, if neither log.retention.minutes nor log.retention.ms is set; -1 is no limit."),
-    key("log.retention.minutes", Int, None, Any).not_yet()
+    key("log.retention.minutes", Int, None, Any).acts()
         .doc("Age in minutes above which segments are dropped, if log.retention.ms is not set; -1 is no limit."),
-    key("log.retention.ms", Long, None, Any).cluster_wide().not_yet()
+    key("log.retention.ms", Long, None, Any).cluster_wide().acts()
         .doc("Age above which segments are dropped; -1 is no limit."),
     key("log.roll.hours", Int, Some("168"), AtLeast(1)).acts()
         .doc("Age in hours at which a log goes on in a new segment file, if log.roll.ms is not set."),

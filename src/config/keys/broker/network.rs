@@ -39,17 +39,17 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Java classes that report metrics of Kafka's old kind."),
     key("listeners", List, Some("PLAINTEXT://127.0.0.1:9092"), Any).per_broker().acts()
         .doc("Addresses to listen on, as NAME://host:port; an empty host is every interface, port 0 a free one. Here only this machine by default, since there is no login."),
-    key("max.connection.creation.rate", Int, Some("2147483647"), AtLeast(0)).cluster_wide().acts()
+    key("max.connection.creation.rate", Int, Some("2147483647"), AtLeast(0)).cluster_wide().not_yet()
         .doc("Connections accepted in a second at most."),
     key("max.connections", Int, Some("2147483647"), AtLeast(0)).cluster_wide().acts()
         .doc("Connections at a time at most."),
-    key("max.connections.per.ip", Int, Some("2147483647"), AtLeast(0)).cluster_wide().acts()
+    key("max.connections.per.ip", Int, Some("2147483647"), AtLeast(0)).cluster_wide().not_yet()
         .doc("Connections from one address at a time at most."),
-    key("max.connections.per.ip.overrides", String, Some(""), Any).cluster_wide().acts()
+    key("max.connections.per.ip.overrides", String, Some(""), Any).cluster_wide().not_yet()
         .doc("Limits for single addresses, as address:count items."),
     key("max.incremental.fetch.session.cache.slots", Int, Some("1000"), AtLeast(0)).acts()
         .doc("Fetch sessions kept at a time (KIP-227)."),
-    key("max.request.partition.size.limit", Int, Some("2000"), AtLeast(1)).acts()
+    key("max.request.partition.size.limit", Int, Some("2000"), AtLeast(1)).not_yet()
         .doc("Partitions in one answer to DescribeTopicPartitions at most."),
     key("metric.reporters", List, Some("org.apache.kafka.common.metrics.JmxReporter"), Any).cluster_wide()
         .doc("Java classes that report metrics."),
@@ -67,7 +67,7 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Partitions of a topic that is created without saying how many."),
     key("producer.purgatory.purge.interval.requests", Int, Some("1000"), Any)
         .doc("Requests after which Kafka clears finished produces out of its waiting list."),
-    key("queued.max.request.bytes", Long, Some("-1"), Any).acts()
+    key("queued.max.request.bytes", Long, Some("-1"), Any).not_yet()
         .doc("Bytes of requests in memory above which no more are read; negative is no limit."),
     key("queued.max.requests", Int, Some("500"), AtLeast(1))
         .doc("Requests of Kafka between network and working threads."),
@@ -81,13 +81,13 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Longest that the broker's own connections to others may take to be set up."),
     key("socket.connection.setup.timeout.ms", Long, Some("10000"), Any)
         .doc("How long the broker's own connections to others may take to be set up."),
-    key("socket.listen.backlog.size", Int, Some("50"), AtLeast(1)).acts()
+    key("socket.listen.backlog.size", Int, Some("50"), AtLeast(1)).not_yet()
         .doc("Connections that may wait to be accepted."),
-    key("socket.receive.buffer.bytes", Int, Some("102400"), Any).acts()
+    key("socket.receive.buffer.bytes", Int, Some("102400"), Any).not_yet()
         .doc("Receive buffer of a connection; -1 leaves it to the system."),
     key("socket.request.max.bytes", Int, Some("104857600"), AtLeast(1)).acts()
         .doc("Largest request; a larger one closes the connection."),
-    key("socket.send.buffer.bytes", Int, Some("102400"), Any).acts()
+    key("socket.send.buffer.bytes", Int, Some("102400"), Any).not_yet()
         .doc("Send buffer of a connection; -1 leaves it to the system."),
     key("telemetry.max.bytes", Int, Some("1048576"), AtLeast(1)).not_yet()
         .doc("Most bytes of metrics that a client may send at a time."),

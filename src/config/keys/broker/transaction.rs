@@ -13,7 +13,7 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("First time that Kafka's brokers wait before they ask a transaction's coordinator again."),
     key("producer.id.expiration.check.interval.ms", Int, Some("600000"), AtLeast(1)).internal().not_yet()
         .doc("How often idle producer ids are looked for."),
-    key("producer.id.expiration.ms", Int, Some("86400000"), AtLeast(1)).cluster_wide().not_yet()
+    key("producer.id.expiration.ms", Int, Some("86400000"), AtLeast(1)).cluster_wide().acts()
         .doc("How long a partition remembers the sequences of a producer that is silent."),
     key("transaction.abort.timed.out.transaction.cleanup.interval.ms", Int, Some("10000"), AtLeast(1)).not_yet()
         .doc("How often transactions that took too long are looked for."),
