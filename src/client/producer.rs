@@ -361,6 +361,7 @@ fn identity(cluster: &mut Cluster) -> Result<Option<(i64, i16)>, ClientError> {
         return Ok(None);
     }
     let request = InitProducerIdRequest::default()
+        .with_transactional_id(None)
         .with_transaction_timeout_ms(i32::MAX)
         .with_producer_id(ProducerId(-1));
     let request = request.with_producer_epoch(-1);

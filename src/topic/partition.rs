@@ -94,11 +94,16 @@ impl Partition {
             return Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
         }
         let config = self.config.lock().clone();
-        let (appender, reader) = quipu_storage::open(Arc::clone(&self.disk), &self.dir, config, now)
-            .map_err(|error| {
-                tracing::error!(dir = %self.dir.display(), "cannot open a partition: {error}");
-                ErrorCode::KAFKA_STORAGE_ERROR
-            })?;
+        let cannot = |error: &dyn std::fmt::Display| {
+            tracing::error!(dir = %self.dir.display(), "cannot open a partition: {error}");
+            ErrorCode::KAFKA_STORAGE_ERROR
+        };
+        let (mut appender, reader) = quipu_storage::open(Arc::clone(&self.disk), &self.dir, config, now)
+            .map_err(|error| cannot(&error))?;
+        if self.mode() == Mode::Sync && reader.durable_offset() < reader.end_offset() {
+            // What a crash left behind is whole, but perhaps only in the page cache; it is shown once it is on disk.
+            appender.sync().map_err(|error| cannot(&error))?;
+        }
         Ok(self.log.get_or_init(|| OpenLog { appender: Mutex::new(Some(appender)), reader }))
     }
 

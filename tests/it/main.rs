@@ -2,4 +2,6 @@
 
 mod bad_input;
 mod process;
+mod restart;
 mod start;
+mod versions;

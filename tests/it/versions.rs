@@ -1,0 +1,148 @@
+//! Every API that is announced answers in each of its versions, in a form that decodes to the last byte.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use quipu_protocol::header::{RequestHeader, decode_response_header, request_frame};
+use quipu_protocol::message::*;
+use quipu_protocol::primitives::Str;
+use quipu_protocol::{ApiKey, Decode, Encode};
+
+use crate::process::Broker;
+
+struct Client {
+    stream: TcpStream,
+    next_id: i32,
+}
+
+impl Client {
+    fn new(broker: &Broker) -> Self {
+        let stream = TcpStream::connect(broker.address).expect("a connection");
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a time limit");
+        Self { stream, next_id: 1 }
+    }
+
+    fn call(&mut self, api: ApiKey, version: i16, body: &impl Encode) -> Vec<u8> {
+        let header = RequestHeader {
+            api_key: api.key(),
+            api_version: version,
+            correlation_id: self.next_id,
+            client_id: Some(Str::Borrowed("versions")),
+        };
+        self.next_id += 1;
+        self.stream.write_all(&request_frame(&header, body, Vec::new()).to_vec()).expect("a request is sent");
+        let mut length = [0; 4];
+        self.stream
+            .read_exact(&mut length)
+            .unwrap_or_else(|error| panic!("no answer to {} version {version}: {error}", api.name()));
+        let mut answer = vec![0; i32::from_be_bytes(length) as usize];
+        self.stream.read_exact(&mut answer).expect("a whole answer");
+        answer
+    }
+}
+
+/// Sends one request per version and decodes the answers.
+macro_rules! each_version {
+    ($client:ident, $offered:ident, $($api:ident: $request:expr => $response:ty),* $(,)?) => {
+        $(
+            let range = $offered.remove(&ApiKey::$api.key()).unwrap_or_else(|| panic!("{} is announced", ApiKey::$api.name()));
+            for version in range {
+                let answer = $client.call(ApiKey::$api, version, &$request);
+                let (id, mut body) = decode_response_header(&answer, ApiKey::$api, version).expect("a header");
+                assert_eq!(id, $client.next_id - 1, "{} version {version}", ApiKey::$api.name());
+                <$response>::decode(&mut body, version)
+                    .unwrap_or_else(|error| panic!("{} version {version}: {error}", ApiKey::$api.name()));
+                assert_eq!(body.remaining(), 0, "{} version {version} has bytes to spare", ApiKey::$api.name());
+            }
+        )*
+    };
+}
+
+#[test]
+fn every_announced_version_is_answered() {
+    let broker = Broker::dev(&[]);
+    let mut client = Client::new(&broker);
+    let answer = client.call(
+        ApiKey::ApiVersions,
+        4,
+        &api_versions::ApiVersionsRequest {
+            client_software_name: "versions".into(),
+            client_software_version: "1".into(),
+            ..Default::default()
+        },
+    );
+    let (_, mut body) = decode_response_header(&answer, ApiKey::ApiVersions, 4).expect("a header");
+    let offered = api_versions::ApiVersionsResponse::decode(&mut body, 4).expect("a list").api_keys;
+    let mut offered: std::collections::BTreeMap<i16, std::ops::RangeInclusive<i16>> =
+        offered.iter().map(|api| (api.api_key, api.min_version..=api.max_version)).collect();
+    // Announced from 0 for an old librdkafka, answered from 3, as Kafka does (KAFKA-18659).
+    offered.insert(0, 3..=*offered[&0].end());
+
+    let software = || api_versions::ApiVersionsRequest {
+        client_software_name: "versions".into(),
+        client_software_version: "1".into(),
+        ..Default::default()
+    };
+    let group = || Str::Borrowed("g");
+    each_version! { client, offered,
+        Produce: produce::ProduceRequest { acks: 1, ..Default::default() } => produce::ProduceResponse<'_>,
+        Fetch: fetch::FetchRequest { session_epoch: -1, ..Default::default() } => fetch::FetchResponse<'_>,
+        ListOffsets: list_offsets::ListOffsetsRequest::default() => list_offsets::ListOffsetsResponse<'_>,
+        Metadata: metadata::MetadataRequest::default() => metadata::MetadataResponse<'_>,
+        OffsetCommit: offset_commit::OffsetCommitRequest { group_id: group(), ..Default::default() } => offset_commit::OffsetCommitResponse<'_>,
+        OffsetFetch: offset_fetch::OffsetFetchRequest { group_id: group(), ..Default::default() } => offset_fetch::OffsetFetchResponse<'_>,
+        FindCoordinator: find_coordinator::FindCoordinatorRequest { key: group(), coordinator_keys: vec![group()], ..Default::default() } => find_coordinator::FindCoordinatorResponse<'_>,
+        JoinGroup: join_group::JoinGroupRequest { group_id: group(), ..Default::default() } => join_group::JoinGroupResponse<'_>,
+        Heartbeat: heartbeat::HeartbeatRequest { group_id: group(), ..Default::default() } => heartbeat::HeartbeatResponse,
+        LeaveGroup: leave_group::LeaveGroupRequest { group_id: group(), ..Default::default() } => leave_group::LeaveGroupResponse<'_>,
+        SyncGroup: sync_group::SyncGroupRequest { group_id: group(), ..Default::default() } => sync_group::SyncGroupResponse<'_>,
+        DescribeGroups: describe_groups::DescribeGroupsRequest { groups: vec![group()], ..Default::default() } => describe_groups::DescribeGroupsResponse<'_>,
+        ListGroups: list_groups::ListGroupsRequest::default() => list_groups::ListGroupsResponse<'_>,
+        ApiVersions: software() => api_versions::ApiVersionsResponse<'_>,
+        CreateTopics: create_topics::CreateTopicsRequest {
+            topics: vec![create_topics::CreatableTopic { name: "t".into(), num_partitions: 1, replication_factor: 1, ..Default::default() }],
+            ..Default::default()
+        } => create_topics::CreateTopicsResponse<'_>,
+        DeleteTopics: delete_topics::DeleteTopicsRequest { topic_names: vec!["none".into()], ..Default::default() } => delete_topics::DeleteTopicsResponse<'_>,
+        DeleteRecords: delete_records::DeleteRecordsRequest {
+            topics: vec![delete_records::DeleteRecordsTopic {
+                name: "t".into(),
+                partitions: vec![delete_records::DeleteRecordsPartition { partition_index: 0, offset: -1 }],
+            }],
+            ..Default::default()
+        } => delete_records::DeleteRecordsResponse<'_>,
+        InitProducerId: init_producer_id::InitProducerIdRequest::default() => init_producer_id::InitProducerIdResponse,
+        OffsetForLeaderEpoch: offset_for_leader_epoch::OffsetForLeaderEpochRequest {
+            topics: vec![offset_for_leader_epoch::OffsetForLeaderTopic {
+                topic: "t".into(),
+                partitions: vec![offset_for_leader_epoch::OffsetForLeaderPartition::default()],
+            }],
+            ..Default::default()
+        } => offset_for_leader_epoch::OffsetForLeaderEpochResponse<'_>,
+        DescribeConfigs: describe_configs::DescribeConfigsRequest {
+            resources: vec![
+                describe_configs::DescribeConfigsResource { resource_type: 2, resource_name: "t".into(), configuration_keys: None },
+                describe_configs::DescribeConfigsResource { resource_type: 4, resource_name: "0".into(), configuration_keys: None },
+            ],
+            include_synonyms: true,
+            include_documentation: true,
+        } => describe_configs::DescribeConfigsResponse<'_>,
+        AlterConfigs: alter_configs::AlterConfigsRequest::default() => alter_configs::AlterConfigsResponse<'_>,
+        CreatePartitions: create_partitions::CreatePartitionsRequest {
+            topics: vec![create_partitions::CreatePartitionsTopic { name: "t".into(), count: 1, assignments: None }],
+            ..Default::default()
+        } => create_partitions::CreatePartitionsResponse<'_>,
+        DeleteGroups: delete_groups::DeleteGroupsRequest { groups_names: vec![group()] } => delete_groups::DeleteGroupsResponse<'_>,
+        IncrementalAlterConfigs: incremental_alter_configs::IncrementalAlterConfigsRequest::default() => incremental_alter_configs::IncrementalAlterConfigsResponse<'_>,
+        OffsetDelete: offset_delete::OffsetDeleteRequest { group_id: group(), ..Default::default() } => offset_delete::OffsetDeleteResponse<'_>,
+        DescribeCluster: describe_cluster::DescribeClusterRequest::default() => describe_cluster::DescribeClusterResponse<'_>,
+        ListConfigResources: list_config_resources::ListConfigResourcesRequest::default() => list_config_resources::ListConfigResourcesResponse<'_>,
+        DescribeTopicPartitions: describe_topic_partitions::DescribeTopicPartitionsRequest::default() => describe_topic_partitions::DescribeTopicPartitionsResponse<'_>,
+    }
+    assert!(
+        offered.is_empty(),
+        "announced, but not tried here: keys {:?}",
+        offered.keys().collect::<Vec<_>>()
+    );
+}
