@@ -351,3 +351,6 @@ fn outcome_fields<'a>(outcome: Result<(), Refused>) -> (ErrorCode, Option<Str<'a
         Err(refused) => (refused.code, Some(Str::Owned(refused.message))),
     }
 }
+
+#[cfg(test)]
+mod tests;
