@@ -360,6 +360,7 @@ fn identity(cluster: &mut Cluster) -> Result<Option<(i64, i16)>, ClientError> {
     if cluster.any()?.version::<InitProducerIdRequest>(i16::MAX).is_err() {
         return Ok(None);
     }
+    // The crate's default is an empty transactional id, which every broker refuses.
     let request = InitProducerIdRequest::default()
         .with_transactional_id(None)
         .with_transaction_timeout_ms(i32::MAX)

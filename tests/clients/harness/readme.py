@@ -6,7 +6,6 @@ language is saved under that name, a `sh` block is run, and a `text` block is wh
 
 import os
 import re
-import threading
 from pathlib import Path
 
 from .base import ROOT, Failure, run
@@ -34,7 +33,7 @@ class NewcomersBroker:
     """One broker for all examples, started without arguments when the first example runs: it owns port 9092."""
 
     def __init__(self, binary):
-        self.binary, self.broker, self.lock = binary, None, threading.Lock()
+        self.binary, self.broker = binary, None
 
     def get(self, logs):
         if self.broker is None:
@@ -42,25 +41,16 @@ class NewcomersBroker:
         return self.broker
 
 
-def scenarios(binary):
-    broker = NewcomersBroker(binary)
-    found = sections()
-    last = list(found)[-1] if found else None
-    return {
-        f"readme/{title.split()[0].lower()}": section(title, blocks, broker, title == last) for title, blocks in found.items()
-    }
+def scenarios(newcomers):
+    return {f"readme/{slug(title)}": section(blocks, newcomers) for title, blocks in sections().items()}
 
 
-def section(title, blocks, broker, last):
-    def scenario(_bootstrap, _prefix, log, folder):
-        running = broker.get(log.parent)
-        try:
-            execute(blocks, running, folder, log)
-        finally:
-            if last:
-                running.stop()
+def slug(title):
+    return re.match(r"\w+", title)[0].lower()
 
-    return scenario
+
+def section(blocks, newcomers):
+    return lambda _bootstrap, _prefix, log, folder: execute(blocks, newcomers.get(log.parent), folder, log)
 
 
 def execute(blocks, running, folder, log):
