@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use quipu_protocol::ErrorCode;
 use quipu_storage::disk::Disk;
 use quipu_storage::{Millis, ProducerId};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::api::FetchSessions;
 use crate::catalog::{Catalog, Event, Resource, State};
@@ -51,6 +51,36 @@ pub struct Broker {
     pub fetch_sessions: FetchSessions,
     /// Counters.
     pub metrics: Metrics,
+    /// Room for large requests while they are being read.
+    pub request_memory: RequestMemory,
+}
+
+/// Memory that requests larger than a connection's first buffer take while they are being read
+/// (`queued.max.request.bytes`): a thousand clients that each begin a large request must not take it all.
+#[derive(Debug)]
+pub struct RequestMemory {
+    kibibytes: Arc<Semaphore>,
+    limit: u32,
+}
+
+impl RequestMemory {
+    /// In force unless `queued.max.request.bytes` says otherwise. Kafka has no limit.
+    const DEFAULT_BYTES: i64 = 512 << 20;
+
+    fn new(limit_bytes: i64) -> Self {
+        let bytes = if limit_bytes > 0 { limit_bytes } else { Self::DEFAULT_BYTES };
+        let limit = u32::try_from(bytes >> 10)
+            .unwrap_or(u32::MAX)
+            .clamp(1, (Semaphore::MAX_PERMITS as u64).min(1 << 30) as u32);
+        Self { kibibytes: Arc::new(Semaphore::new(limit as usize)), limit }
+    }
+
+    /// Waits for room for a request of `bytes`. One that is larger than all there is waits for all there is.
+    pub async fn reserve(&self, bytes: usize) -> OwnedSemaphorePermit {
+        let wanted = u32::try_from(bytes >> 10).unwrap_or(u32::MAX).clamp(1, self.limit);
+        let permit = Arc::clone(&self.kibibytes).acquire_many_owned(wanted).await;
+        permit.expect("the semaphore is never closed")
+    }
 }
 
 impl fmt::Debug for Broker {
@@ -168,6 +198,7 @@ impl Broker {
             clock,
             topics,
             metrics: Metrics::default(),
+            request_memory: RequestMemory::new(settings.network.queued_max_request_bytes),
         });
         crate::offsets_log::replay(&broker)?;
         Ok(broker)

@@ -38,7 +38,7 @@ impl CoordinatorLog for OffsetsLog {
         now: Millis,
     ) -> Result<Durability, ErrorCode> {
         let broker = self.broker.upgrade().ok_or(ErrorCode::COORDINATOR_NOT_AVAILABLE)?;
-        let topic = offsets_topic(&broker)?;
+        let topic = topic(&broker)?;
         let partition = partition_of(&topic, group_id).ok_or(ErrorCode::COORDINATOR_NOT_AVAILABLE)?;
         let mut batch = BatchBuilder::new();
         for record in &records {
@@ -64,7 +64,10 @@ impl CoordinatorLog for OffsetsLog {
 }
 
 /// The topic, created at its first use.
-fn offsets_topic(broker: &Broker) -> Result<Arc<Topic>, ErrorCode> {
+///
+/// # Errors
+/// `COORDINATOR_NOT_AVAILABLE` when it cannot be created; the reason is logged.
+pub fn topic(broker: &Broker) -> Result<Arc<Topic>, ErrorCode> {
     if let Some(topic) = broker.topics.by_name(OFFSETS_TOPIC) {
         return Ok(topic);
     }

@@ -18,7 +18,8 @@ use quipu_protocol::primitives::{Str, Uuid};
 use super::Context;
 use super::cluster::{CLUSTER_OPERATIONS, NO_OPERATIONS, TOPIC_OPERATIONS};
 use crate::broker::CreateTopic;
-use crate::topic::{LEADER_EPOCH, Topic};
+use crate::offsets_log;
+use crate::topic::{LEADER_EPOCH, OFFSETS_TOPIC, Topic, is_internal};
 
 /// Most partitions in one page (Kafka: `max.request.partition.size.limit`).
 const PAGE_PARTITIONS_MAX: i32 = 2_000;
@@ -72,6 +73,14 @@ fn find(
     crate::topic::check_name(name).map_err(|_| ErrorCode::INVALID_TOPIC_EXCEPTION)?;
     if !(may_create && cx.broker.settings().topics.auto_create) {
         return Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    }
+    if is_internal(name) {
+        // Whoever looks for the offsets' topic before any group exists gets the real one, not one by that name.
+        return if name == OFFSETS_TOPIC {
+            offsets_log::topic(cx.broker)
+        } else {
+            Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+        };
     }
     match cx.broker.create_topic(CreateTopic::with_defaults(name)) {
         Ok(topic) => Ok(topic),

@@ -131,6 +131,13 @@ fn append(
     awaited: Option<&mut Awaited>,
     now: Millis,
 ) -> Result<PartitionProduceResponse<'static>, Refusal> {
+    if topic.is_internal() {
+        // As in Kafka: what coordinators keep there is written by them alone.
+        return Err(Refusal::new(
+            ErrorCode::INVALID_TOPIC_EXCEPTION,
+            "clients may not write to an internal topic",
+        ));
+    }
     let partition = topic.partition(data.index).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
     let Some(Records::Borrowed(bytes)) = &data.records else {
         return Err(Refusal::new(

@@ -20,6 +20,7 @@ use quipu_protocol::ErrorCode;
 use quipu_protocol::primitives::Frame;
 use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::frame::{FrameLimits, frame_bytes};
 use crate::api;
@@ -43,6 +44,8 @@ const HELD_MAX: usize = 64;
 /// A frame that began must go on arriving: a peer that sends half and falls silent is dropped after this long.
 const PARTIAL_FRAME_PATIENCE: Duration = Duration::from_secs(30);
 
+/// A peer that takes nothing of its answer for this long is dropped.
+const WRITE_PATIENCE: Duration = Duration::from_secs(60);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// The buffers of one network thread, shared by its connections.
@@ -79,6 +82,7 @@ pub(super) async fn serve(stream: TcpStream, broker: &Arc<Broker>, pool: BufferP
         input: Input { bytes: Vec::new(), start: 0 },
         output: Output { frames: Vec::new(), bytes: 0 },
         held: VecDeque::new(),
+        room: None,
         pool,
     };
     if let Err(Some(reason)) = connection.run().await {
@@ -98,6 +102,8 @@ struct Connection<'a> {
     output: Output,
     /// Answers that are held back until what they acknowledge is durable, and every answer behind them.
     held: VecDeque<Held>,
+    /// Room for the large request that is being read.
+    room: Option<OwnedSemaphorePermit>,
     pool: BufferPool,
 }
 
@@ -128,7 +134,8 @@ impl Connection<'_> {
                 outcome = front_durable(&mut self.held), if !self.held.is_empty() => {
                     release(outcome, &mut self.held, &mut self.output)?;
                 }
-                read = read(&mut self.stream, &mut self.input, &self.pool, self.broker, limits), if may_read => read?,
+                read = read(&mut self.stream, &mut self.input, &mut self.room, &self.pool, self.broker, limits),
+                    if may_read => read?,
                 _ = stopping.wait_for(|stop| *stop), if !is_stopping => is_stopping = true,
             }
         }
@@ -210,6 +217,7 @@ fn release(
 async fn read(
     stream: &mut TcpStream,
     input: &mut Input,
+    room: &mut Option<OwnedSemaphorePermit>,
     pool: &BufferPool,
     broker: &Broker,
     limits: FrameLimits,
@@ -233,6 +241,15 @@ async fn read(
         input.bytes = pool.take();
     }
     let wanted = frame_bytes(input.pending(), limits).ok().flatten().unwrap_or(0);
+    if wanted <= READ_BUFFER_BYTES {
+        *room = None;
+    } else if room.is_none() {
+        // All of it or none: of many large requests, those that have begun can end.
+        let permit = broker.request_memory.reserve(wanted);
+        *room = Some(tokio::time::timeout(PARTIAL_FRAME_PATIENCE, permit).await.map_err(|_| {
+            Some("there was no memory for a large request; raise queued.max.request.bytes".to_owned())
+        })?);
+    }
     input.make_room(wanted);
     match stream.try_read_buf(&mut input.bytes) {
         Ok(0) => Err(None),
@@ -345,7 +362,9 @@ impl Output {
                     break;
                 }
             }
-            match stream.write_vectored(&slices[..count]).await? {
+            // A peer that asks and never reads must not stay for ever.
+            let wrote = tokio::time::timeout(WRITE_PATIENCE, stream.write_vectored(&slices[..count])).await;
+            match wrote.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
                 0 => return Err(io::ErrorKind::WriteZero.into()),
                 n => written += n,
             }

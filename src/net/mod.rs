@@ -6,13 +6,15 @@
 mod conn;
 mod frame;
 
+use std::collections::HashMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
+use std::net::{IpAddr, SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
@@ -32,12 +34,47 @@ const BACKLOG: i32 = 1_024;
 pub struct Net {
     threads: Vec<NetThread>,
     next: AtomicUsize,
+    addresses: Addresses,
+}
+
+/// Open connections by the client's address.
+type Addresses = Arc<Mutex<HashMap<IpAddr, usize>>>;
+
+/// One connection's place among those of its address; free again when dropped.
+#[derive(Debug)]
+struct Place {
+    address: IpAddr,
+    addresses: Addresses,
+}
+
+impl Place {
+    fn take(addresses: &Addresses, address: IpAddr, limit: usize) -> Option<Self> {
+        let mut open = addresses.lock();
+        let count = open.entry(address).or_default();
+        if *count >= limit {
+            return None;
+        }
+        *count += 1;
+        Some(Self { address, addresses: Arc::clone(addresses) })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.addresses.lock();
+        if let Some(count) = open.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.address);
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
 struct NetThread {
     connections: Arc<AtomicUsize>,
-    sockets: mpsc::UnboundedSender<StdStream>,
+    sockets: mpsc::UnboundedSender<(StdStream, Place)>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -45,7 +82,7 @@ impl Net {
     /// Starts `threads` network threads for `broker`.
     pub fn start(broker: &Arc<Broker>, threads: usize) -> io::Result<Self> {
         let threads = (0..threads.max(1)).map(|n| NetThread::start(broker, n)).collect::<io::Result<_>>()?;
-        Ok(Self { threads, next: AtomicUsize::new(0) })
+        Ok(Self { threads, next: AtomicUsize::new(0), addresses: Addresses::default() })
     }
 
     /// Accepts connections from `listener` until the broker stops. Runs on the caller's runtime.
@@ -68,8 +105,16 @@ impl Net {
     }
 
     fn hand_out(&self, broker: &Broker, stream: TcpStream, peer: SocketAddr) {
+        let settings = broker.settings();
+        let limit = settings.network.max_connections_per_ip_overrides.get(&peer.ip());
+        let limit = *limit.unwrap_or(&settings.network.max_connections_per_ip);
+        let Some(place) = Place::take(&self.addresses, peer.ip(), limit) else {
+            broker.metrics.connections_refused.increment();
+            tracing::warn!(%peer, limit, "refused a connection: max.connections.per.ip is reached");
+            return;
+        };
         let open: usize = self.threads.iter().map(|t| t.connections.load(Ordering::Relaxed)).sum();
-        if open >= broker.settings().network.max_connections {
+        if open >= settings.network.max_connections {
             broker.metrics.connections_refused.increment();
             tracing::warn!(%peer, open, "refused a connection: max.connections is reached");
             return;
@@ -83,7 +128,7 @@ impl Net {
             .expect("at least one network thread");
         let Ok(stream) = stream.into_std() else { return };
         thread.connections.fetch_add(1, Ordering::Relaxed);
-        if thread.sockets.send(stream).is_err() {
+        if thread.sockets.send((stream, place)).is_err() {
             thread.connections.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -112,7 +157,11 @@ impl NetThread {
     }
 }
 
-fn run_thread(broker: Arc<Broker>, mut inbox: mpsc::UnboundedReceiver<StdStream>, open: Arc<AtomicUsize>) {
+fn run_thread(
+    broker: Arc<Broker>,
+    mut inbox: mpsc::UnboundedReceiver<(StdStream, Place)>,
+    open: Arc<AtomicUsize>,
+) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -129,10 +178,10 @@ fn run_thread(broker: Arc<Broker>, mut inbox: mpsc::UnboundedReceiver<StdStream>
                 socket = inbox.recv() => socket,
                 _ = stopping.wait_for(|stop| *stop) => None,
             };
-            let Some(socket) = socket else { break };
+            let Some((socket, place)) = socket else { break };
             let (broker, open, pool) = (Arc::clone(&broker), Arc::clone(&open), pool.clone());
             tokio::task::spawn_local(async move {
-                let _counted = Counted::new(&broker, open);
+                let _counted = (place, Counted::new(&broker, open));
                 match TcpStream::from_std(socket) {
                     Ok(stream) => conn::serve(stream, &broker, pool).await,
                     Err(error) => tracing::warn!(%error, "cannot serve a connection"),
