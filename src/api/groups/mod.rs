@@ -11,6 +11,8 @@ mod join;
 mod leave;
 mod list;
 mod sync;
+#[cfg(test)]
+mod tests;
 
 pub use self::delete::delete_groups;
 pub use self::describe::describe_groups;
