@@ -1,11 +1,13 @@
 //! A broker with its network threads, listeners and upkeep: what `quipu serve`, `quipu dev` and tests start.
 
+use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::path::Path;
 use std::sync::Arc;
 
 use quipu_storage::disk::{DirLock, Disk, LockError};
 use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::LocalSet;
 
 use crate::broker::Broker;
@@ -26,6 +28,7 @@ pub struct Server {
     net: Net,
     listeners: Vec<TcpListener>,
     runtime: Runtime,
+    signals: Signals,
     _lock: DirLock,
 }
 
@@ -57,13 +60,14 @@ impl Server {
         let broker = Broker::open(config, disk, data_dir, clock)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io_error)?;
         let net = Net::start(&broker, settings.network.threads).map_err(io_error)?;
+        let signals = runtime.block_on(async { Signals::new() }).map_err(io_error)?;
         let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
-        Ok(Self { broker, addresses, net, listeners, runtime, _lock: lock })
+        Ok(Self { broker, addresses, net, listeners, runtime, signals, _lock: lock })
     }
 
-    /// Serves until `stop` resolves, then answers what is in flight, flushes, and closes every log cleanly.
+    /// Serves until a signal or until `stop` resolves, then answers what is in flight, flushes, and closes every log cleanly.
     pub fn run(self, stop: impl Future<Output = ()>) {
-        let Self { broker, net, listeners, runtime, .. } = self;
+        let Self { broker, net, listeners, runtime, mut signals, _lock, .. } = self;
         let net = Arc::new(net);
         let accepting = LocalSet::new();
         for listener in listeners {
@@ -80,6 +84,7 @@ impl Server {
             tokio::select! {
                 () = upkeep::run(&broker) => {}
                 () = stop => {}
+                () = signals.told_to_stop() => {}
                 _ = stopping.wait_for(|stop| *stop) => {}
             }
         });
@@ -123,26 +128,39 @@ fn raise_file_limit() {
     }
 }
 
-/// Resolves at SIGTERM or SIGINT. A second signal then ends the process at once.
-pub async fn told_to_stop() {
-    wait_for_signal().await;
-    let _ = std::thread::Builder::new().name("quipu-second-signal".into()).spawn(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        if let Ok(runtime) = runtime {
-            runtime.block_on(wait_for_signal());
-            std::process::exit(1);
-        }
-    });
+/// SIGTERM and SIGINT. Made before the broker calls itself ready, so that none is missed.
+#[derive(Debug)]
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
 }
 
-async fn wait_for_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Resolves at the first signal. A second one then ends the process at once.
+    async fn told_to_stop(&mut self) {
+        self.next().await;
+        let _ = std::thread::Builder::new().name("quipu-second-signal".into()).spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            if let Ok(runtime) = runtime {
+                let second = runtime.block_on(async {
+                    Self::new()?.next().await;
+                    io::Result::Ok(())
+                });
+                if second.is_ok() {
+                    std::process::exit(1);
+                }
+            }
+        });
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }

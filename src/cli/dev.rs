@@ -9,7 +9,7 @@ use quipu_storage::disk::MemoryDisk;
 use crate::clock::Clock;
 use crate::config::Sources;
 use crate::error::StartError;
-use crate::server::{Server, told_to_stop};
+use crate::server::Server;
 
 /// Where a broker in memory believes its data to be.
 const DATA_DIR: &str = "/quipu";
@@ -44,12 +44,7 @@ pub fn run(args: DevArgs) -> ExitCode {
     } else {
         println!("Quipu {} ready: listening on {address}, everything in memory", env!("CARGO_PKG_VERSION"));
     }
-    server.run(async {
-        tokio::select! {
-            () = told_to_stop() => {}
-            () = parent_gone() => {}
-        }
-    });
+    server.run(parent_gone());
     ExitCode::SUCCESS
 }
 

@@ -10,7 +10,7 @@ use quipu_storage::disk::DirectoryDisk;
 use crate::clock::Clock;
 use crate::config::Sources;
 use crate::error::StartError;
-use crate::server::{Server, told_to_stop};
+use crate::server::Server;
 
 /// Arguments of `quipu serve`, and of `quipu` alone.
 #[derive(Debug, Default, Clone, clap::Args)]
@@ -34,7 +34,7 @@ pub fn run(args: ServeArgs) -> ExitCode {
     super::log_to_stderr();
     match start(&args) {
         Ok(server) => {
-            server.run(told_to_stop());
+            server.run(std::future::pending());
             ExitCode::SUCCESS
         }
         Err(error) => {
