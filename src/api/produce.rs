@@ -139,11 +139,14 @@ fn append(
         ));
     }
     let partition = topic.partition(data.index).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
-    let Some(Records::Borrowed(bytes)) = &data.records else {
-        return Err(Refusal::new(
-            ErrorCode::INVALID_RECORD,
-            "a produce request carries one record batch, this has none",
-        ));
+    let bytes = match &data.records {
+        Some(Records::Borrowed(bytes)) if !bytes.is_empty() => bytes,
+        _ => {
+            return Err(Refusal::new(
+                ErrorCode::INVALID_RECORD,
+                "a produce request carries one record batch, this has none",
+            ));
+        }
     };
     let config = topic.config();
     let batch = CheckedBatch::check(bytes)

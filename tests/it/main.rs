@@ -1,7 +1,9 @@
 //! Behaviour of the real binary, a module per subject.
 
 mod bad_input;
+mod client;
 mod process;
+mod produce;
 mod restart;
 mod start;
 mod versions;

@@ -1,46 +1,12 @@
 //! Every API that is announced answers in each of its versions, in a form that decodes to the last byte.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::time::Duration;
-
-use quipu_protocol::header::{RequestHeader, decode_response_header, request_frame};
+use quipu_protocol::header::decode_response_header;
 use quipu_protocol::message::*;
 use quipu_protocol::primitives::Str;
-use quipu_protocol::{ApiKey, Decode, Encode};
+use quipu_protocol::{ApiKey, Decode};
 
+use crate::client::Client;
 use crate::process::Broker;
-
-struct Client {
-    stream: TcpStream,
-    next_id: i32,
-}
-
-impl Client {
-    fn new(broker: &Broker) -> Self {
-        let stream = TcpStream::connect(broker.address).expect("a connection");
-        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a time limit");
-        Self { stream, next_id: 1 }
-    }
-
-    fn call(&mut self, api: ApiKey, version: i16, body: &impl Encode) -> Vec<u8> {
-        let header = RequestHeader {
-            api_key: api.key(),
-            api_version: version,
-            correlation_id: self.next_id,
-            client_id: Some(Str::Borrowed("versions")),
-        };
-        self.next_id += 1;
-        self.stream.write_all(&request_frame(&header, body, Vec::new()).to_vec()).expect("a request is sent");
-        let mut length = [0; 4];
-        self.stream
-            .read_exact(&mut length)
-            .unwrap_or_else(|error| panic!("no answer to {} version {version}: {error}", api.name()));
-        let mut answer = vec![0; i32::from_be_bytes(length) as usize];
-        self.stream.read_exact(&mut answer).expect("a whole answer");
-        answer
-    }
-}
 
 /// Sends one request per version and decodes the answers.
 macro_rules! each_version {
@@ -50,7 +16,7 @@ macro_rules! each_version {
             for version in range {
                 let answer = $client.call(ApiKey::$api, version, &$request);
                 let (id, mut body) = decode_response_header(&answer, ApiKey::$api, version).expect("a header");
-                assert_eq!(id, $client.next_id - 1, "{} version {version}", ApiKey::$api.name());
+                assert_eq!(id, $client.last_id(), "{} version {version}", ApiKey::$api.name());
                 <$response>::decode(&mut body, version)
                     .unwrap_or_else(|error| panic!("{} version {version}: {error}", ApiKey::$api.name()));
                 assert_eq!(body.remaining(), 0, "{} version {version} has bytes to spare", ApiKey::$api.name());
