@@ -341,19 +341,30 @@ impl GroupCoordinator {
         Ok(codes)
     }
 
-    /// Looks at a group's offsets; `look` gets `None` for a group that does not exist.
+    /// Looks at a group's offsets; `look` gets `None` for a group that does not exist. What it saw is durable when this
+    /// returns, so that nobody goes on from an offset that a power cut could take back.
     ///
     /// # Errors
-    /// The coordinator is loading or stopped.
-    pub fn look<R>(&self, group_id: &str, look: impl FnOnce(Option<&Group>) -> R) -> Result<R, ErrorCode> {
+    /// The coordinator is loading or stopped, or what was seen could not be made durable.
+    pub async fn look<R>(
+        &self,
+        group_id: &str,
+        look: impl FnOnce(Option<&Group>) -> R,
+    ) -> Result<R, ErrorCode> {
+        let (seen, durability) = self.peek(group_id, look)?;
+        durability.wait().await.map_err(log_error)?;
+        Ok(seen)
+    }
+
+    fn peek<R>(
+        &self,
+        group_id: &str,
+        look: impl FnOnce(Option<&Group>) -> R,
+    ) -> Result<(R, Durability), ErrorCode> {
         self.admit_any_name()?;
-        match self.slots.get(group_id) {
-            Some(slot) => {
-                let slot = slot.lock();
-                Ok(look(Some(&slot.group).filter(|_| !slot.removed)))
-            }
-            None => Ok(look(None)),
-        }
+        let Some(slot) = self.slots.get(group_id) else { return Ok((look(None), Durability::Done)) };
+        let slot = slot.lock();
+        Ok((look(Some(&slot.group).filter(|_| !slot.removed)), slot.latest.clone()))
     }
 
     /// OffsetDelete: one error code per partition.
@@ -397,8 +408,8 @@ impl GroupCoordinator {
     /// # Errors
     /// `GROUP_ID_NOT_FOUND`, or the coordinator is loading or stopped.
     pub fn describe(&self, group_id: &str) -> Result<GroupView, ErrorCode> {
-        self.look(group_id, |group| group.map(|group| group.classic.view()))?
-            .ok_or(ErrorCode::GROUP_ID_NOT_FOUND)
+        let (view, _) = self.peek(group_id, |group| group.map(|group| group.classic.view()))?;
+        view.ok_or(ErrorCode::GROUP_ID_NOT_FOUND)
     }
 
     /// ListGroups, in order of names.
@@ -538,21 +549,23 @@ impl GroupCoordinator {
         loop {
             let appended = self.append(slot.group.id(), &step, now);
             let settled = appended.as_ref().map(|_| ()).map_err(|error| *error);
+            if let (false, Ok(durability)) = (step.records.is_empty(), &appended) {
+                slot.latest = durability.clone();
+            }
             step = slot.group.settle(now, step, settled);
             outcome.get_or_insert(appended);
             if step.records.is_empty() {
                 break;
             }
         }
-        let outcome = outcome.unwrap_or(Ok(Durability::Done));
-        let durability = outcome.clone().unwrap_or(Durability::Done);
         for (token, reply) in step.replies {
             // A waiter whose connection is gone has taken its place with it.
             if let Some(waiter) = slot.waiters.remove(&token) {
-                let _ = waiter.send((reply, durability.clone()));
+                // Also a reply without records of its own may tell what the last append made so.
+                let _ = waiter.send((reply, slot.latest.clone()));
             }
         }
-        outcome
+        outcome.unwrap_or(Ok(Durability::Done))
     }
 
     fn append(&self, group_id: &str, step: &Step, now: Now) -> Result<Durability, ErrorCode> {

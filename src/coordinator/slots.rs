@@ -23,6 +23,8 @@ pub(super) struct Slot {
     pub(super) waiters: HashMap<Token, oneshot::Sender<Delivery>>,
     /// The slot is no longer in the map: whoever got hold of it has to look again.
     pub(super) removed: bool,
+    /// Of the last append: what the group says may rest on it.
+    pub(super) latest: Durability,
     /// Under which time the group is among the deadlines; `Millis::MAX` when it is not.
     pub(super) scheduled: Millis,
     last_token: u64,
@@ -34,6 +36,7 @@ impl Slot {
             group: Group::new(id),
             waiters: HashMap::new(),
             removed: false,
+            latest: Durability::Done,
             scheduled: Millis::MAX,
             last_token: 0,
         }

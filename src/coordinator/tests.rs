@@ -12,7 +12,7 @@ use quipu_protocol::primitives::Uuid;
 use super::doors::{CoordinatorClock, CoordinatorLog, Durability, DurabilitySender, TopicLookup};
 use super::group::classic::{JoinRequest, Leaving, Protocol, State, SyncRequest};
 use super::group::offsets::CommitRequest;
-use super::group::{Committer, JoinReply};
+use super::group::{Committer, Group, JoinReply};
 use super::records::CoordinatorRecord;
 use super::settings::GroupSettings;
 use super::{GroupCoordinator, Millis, Now, member_id};
@@ -128,9 +128,8 @@ fn commit(offset: i64) -> Vec<CommitRequest> {
 }
 
 fn committed(groups: &GroupCoordinator, group_id: &str) -> Option<i64> {
-    groups
-        .look(group_id, |group| group.and_then(|g| g.committed("t", 0)).map(|committed| committed.offset))
-        .unwrap()
+    let offset = |group: Option<&Group>| Some(group?.committed("t", 0)?.offset);
+    groups.peek(group_id, offset).unwrap().0
 }
 
 /// A new member's way in, when nobody else has to join.
@@ -238,12 +237,22 @@ async fn nothing_is_told_before_it_is_durable() {
     *world.is_slow.lock() = true;
     let mut synced = pin!(groups.sync("g", sync_request(&leader, 1, &[(&leader, "all")])));
     assert!(is_waiting(synced.as_mut()).await);
-    // A second request for the same assignment comes after the first was settled in memory.
+    // A second request for the assignment, which is settled in memory by now, waits just the same.
+    let mut again = pin!(groups.sync("g", sync_request(&leader, 1, &[])));
+    assert!(is_waiting(again.as_mut()).await);
     assert_eq!(world.pending.lock().len(), 1);
     world.pending.lock().remove(0).send(Ok(()));
     assert_eq!(synced.await.error, ErrorCode::NONE);
+    assert_eq!(again.await.error, ErrorCode::NONE);
 
     let committer = Committer { member_id: leader, instance_id: None, generation: 1 };
+    let mut committing = pin!(groups.commit("g", &committer, commit(1), None, true));
+    assert!(is_waiting(committing.as_mut()).await);
+    let mut looking = pin!(groups.look("g", |group| group.is_some()));
+    assert!(is_waiting(looking.as_mut()).await, "who reads a commit must be able to rely on it");
+    world.pending.lock().remove(0).send(Ok(()));
+    assert_eq!((committing.await, looking.await), (Ok(vec![ErrorCode::NONE]), Ok(true)));
+
     let mut committing = pin!(groups.commit("g", &committer, commit(1), None, true));
     assert!(is_waiting(committing.as_mut()).await);
     world.pending.lock().remove(0).send(Err(ErrorCode::KAFKA_STORAGE_ERROR));
@@ -387,7 +396,7 @@ async fn offsets_of_a_topic_that_was_deleted_while_we_were_away_are_removed_at_s
     groups.commit("g", &nobody(), requests, None, true).await.unwrap();
     let before = world.log.lock().len();
     let again = start(&world, GroupSettings::default());
-    assert_eq!(again.look("g", |group| group.unwrap().all_committed().count()), Ok(1));
+    assert_eq!(again.look("g", |group| group.unwrap().all_committed().count()).await, Ok(1));
     assert_eq!(world.log.lock().len(), before + 1);
 }
 

@@ -27,7 +27,10 @@ const FIRST_WITH_IDS: i16 = 10;
 /// which says nothing about classic groups, and from version 10 topics go by their ids.
 pub async fn offset_fetch<'a>(cx: &Context<'_>, request: OffsetFetchRequest<'a>) -> OffsetFetchResponse<'a> {
     if cx.version >= FIRST_BATCH {
-        let groups = request.groups.into_iter().map(|group| fetch_group(cx, group)).collect();
+        let mut groups = Vec::with_capacity(request.groups.len());
+        for group in request.groups {
+            groups.push(fetch_group(cx, group).await);
+        }
         return OffsetFetchResponse { groups, ..OffsetFetchResponse::default() };
     }
     // Before, the one group is answered as the only one of a batch, and unpacked.
@@ -42,7 +45,8 @@ pub async fn offset_fetch<'a>(cx: &Context<'_>, request: OffsetFetchRequest<'a>)
     let group = fetch_group(
         cx,
         OffsetFetchRequestGroup { group_id: request.group_id, member_id: None, member_epoch: -1, topics },
-    );
+    )
+    .await;
     let topics = group.topics.into_iter().map(|topic| OffsetFetchResponseTopic {
         name: topic.name,
         partitions: topic
@@ -65,13 +69,17 @@ pub async fn offset_fetch<'a>(cx: &Context<'_>, request: OffsetFetchRequest<'a>)
     }
 }
 
-fn fetch_group<'a>(cx: &Context<'_>, request: OffsetFetchRequestGroup<'a>) -> OffsetFetchResponseGroup<'a> {
+async fn fetch_group<'a>(
+    cx: &Context<'_>,
+    request: OffsetFetchRequestGroup<'a>,
+) -> OffsetFetchResponseGroup<'a> {
     let OffsetFetchRequestGroup { group_id, topics, .. } = request;
     let mut wanted = topics;
     let fetched = cx.broker.groups.look(&group_id, |group| match wanted.take() {
         Some(topics) => topics.into_iter().map(|topic| fetch_topic(cx, group, topic)).collect(),
         None => group.map(|group| fetch_all(cx, group)).unwrap_or_default(),
     });
+    let fetched = fetched.await;
     let (error_code, topics) = match fetched {
         Ok(topics) => (ErrorCode::NONE, topics),
         // The oldest version has a place for errors at the partitions only.
