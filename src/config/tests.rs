@@ -327,3 +327,72 @@ fn a_missing_file_and_a_malformed_one_are_named() {
         [format!("{}:2: \\u must be followed by four hexadecimal digits", file.path().display())]
     );
 }
+
+/// The keys named in the documentation of fields of the settings, each with its field.
+fn fields() -> Vec<(&'static str, &'static str)> {
+    let mut fields = Vec::new();
+    let mut key = None;
+    for line in concat!(include_str!("settings.rs"), include_str!("topic_config.rs")).lines().map(str::trim) {
+        if let Some(text) = line.strip_prefix("/// `") {
+            key = text.split('`').next().filter(|key| BROKER.get(key).or_else(|| TOPIC.get(key)).is_some());
+        } else if let (Some(found), Some(field)) = (key, line.strip_prefix("pub ")) {
+            key = None;
+            fields.extend(field.split_once(':').map(|(field, _)| (found, field)));
+        }
+    }
+    fields
+}
+
+/// All that is not configuration and serves: where a setting would be read.
+fn other_sources(dir: &Path, found: &mut String) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if path.is_dir() && !["config", "client", "cli"].contains(&name) {
+            other_sources(&path, found);
+        } else if name.ends_with(".rs") && !name.contains("tests") {
+            found.push_str(&std::fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn documentation_says_truly_what_the_broker_acts_on() {
+    // Fields with names that others have, too, or that another field stands for: a look at the text does not tell.
+    const COMMON: &[&str] = &[
+        "compression",
+        "consumer",
+        "data_dir",
+        "delete",
+        "flush_ms",
+        "protocols",
+        "share",
+        "streams",
+        "threads",
+        "topic_partitions",
+        "topic_segment_bytes",
+    ];
+    let mut sources = String::new();
+    other_sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut sources);
+    let is_read = |field: &str| {
+        let word = |c: char| c.is_alphanumeric() || c == '_';
+        sources
+            .match_indices(&format!(".{field}"))
+            .any(|(at, found)| !sources[at + found.len()..].starts_with(word))
+    };
+    let fields = fields();
+    assert!(fields.len() > 60, "{fields:?}");
+    let mut wrong = Vec::new();
+    for (key, field) in fields.into_iter().filter(|(_, field)| !COMMON.contains(field)) {
+        for row in [BROKER.get(key), TOPIC.get(key)].into_iter().flatten() {
+            if is_read(field) != (row.effect == keys::Effect::Acts) {
+                wrong.push(format!(
+                    "{key} is {:?}, and .{field} is {}read",
+                    row.effect,
+                    if is_read(field) { "" } else { "not " }
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "correct acts() or not_yet() in src/config/keys:\n{}", wrong.join("\n"));
+}

@@ -43,9 +43,9 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Connections accepted in a second at most."),
     key("max.connections", Int, Some("2147483647"), AtLeast(0)).cluster_wide().acts()
         .doc("Connections at a time at most."),
-    key("max.connections.per.ip", Int, Some("2147483647"), AtLeast(0)).cluster_wide().not_yet()
+    key("max.connections.per.ip", Int, Some("2147483647"), AtLeast(0)).cluster_wide().acts()
         .doc("Connections from one address at a time at most."),
-    key("max.connections.per.ip.overrides", String, Some(""), Any).cluster_wide().not_yet()
+    key("max.connections.per.ip.overrides", String, Some(""), Any).cluster_wide().acts()
         .doc("Limits for single addresses, as address:count items."),
     key("max.incremental.fetch.session.cache.slots", Int, Some("1000"), AtLeast(0)).acts()
         .doc("Fetch sessions kept at a time (KIP-227)."),
@@ -67,7 +67,7 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Partitions of a topic that is created without saying how many."),
     key("producer.purgatory.purge.interval.requests", Int, Some("1000"), Any)
         .doc("Requests after which Kafka clears finished produces out of its waiting list."),
-    key("queued.max.request.bytes", Long, Some("-1"), Any).not_yet()
+    key("queued.max.request.bytes", Long, Some("-1"), Any).acts()
         .doc("Bytes of requests in memory above which no more are read; negative is no limit."),
     key("queued.max.requests", Int, Some("500"), AtLeast(1))
         .doc("Requests of Kafka between network and working threads."),
