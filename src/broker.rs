@@ -172,6 +172,7 @@ impl Broker {
         clock: Clock,
     ) -> Result<Arc<Self>, StartError> {
         let now = clock.now_ms();
+        disk.create_dir_all(data_dir).map_err(|error| StartError::io(data_dir, error))?;
         let identity = Identity::load_or_create(&*disk, data_dir, &config.settings(), &clock)?;
         let catalog = Catalog::open(Arc::clone(&disk), &data_dir.join("catalog"), now)?;
         config.set_dynamic(dynamic(catalog.state(), identity.node_id));

@@ -1,5 +1,6 @@
 //! Behaviour of the real binary, a module per subject.
 
+mod allocations;
 mod bad_input;
 mod client;
 mod process;
