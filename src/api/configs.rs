@@ -29,6 +29,9 @@ use crate::config::{
 };
 use crate::topic::check_name;
 
+/// Most groups that have a configuration of their own: any client may name one that does not exist.
+const CONFIGURED_GROUPS_MAX: usize = 10_000;
+
 /// The kinds of resources, numbered as on the wire (`ConfigResource.Type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i8)]
@@ -238,6 +241,12 @@ fn alter(
         }
         Some(Kind::Group) => {
             not_empty(name, "a group")?;
+            let known = broker.configured_groups();
+            if known.len() >= CONFIGURED_GROUPS_MAX && !known.iter().any(|group| group == name) {
+                let message =
+                    format!("{CONFIGURED_GROUPS_MAX} groups have a configuration of their own already");
+                return Err(Refused::new(ErrorCode::POLICY_VIOLATION, message));
+            }
             (Target::Group, Resource::Group(name.to_owned()))
         }
         Some(Kind::BrokerLogger) => {

@@ -11,6 +11,13 @@ use super::value::{Value, ValueType, list_items};
 use std::collections::BTreeMap;
 use std::fmt;
 
+/// Longest value that is kept, in bytes.
+const VALUE_BYTES_MAX: usize = 64 * 1024;
+/// Longest key that is kept, in bytes; only brokers take keys that no table knows.
+const KEY_BYTES_MAX: usize = 256;
+/// Most keys that one resource keeps.
+const KEYS_MAX: usize = 1_000;
+
 /// What a resource says itself, by key.
 pub type Overrides = BTreeMap<String, String>;
 
@@ -213,6 +220,17 @@ fn check(
     touched: &[&str],
     layers: &Layers,
 ) -> Result<Overrides, AlterError> {
+    if next.len() > KEYS_MAX {
+        return Err(AlterError::Request(format!("{} keys are more than {KEYS_MAX}", next.len())));
+    }
+    for (key, value) in &next {
+        if key.len() > KEY_BYTES_MAX || value.len() > VALUE_BYTES_MAX {
+            let start: String = key.chars().take(50).collect();
+            return Err(AlterError::Request(format!(
+                "key or value of {start} is longer than {KEY_BYTES_MAX} or {VALUE_BYTES_MAX} bytes"
+            )));
+        }
+    }
     match target {
         Target::Topic => validate_topic(&next, layers).map_err(|error| match error {
             TopicConfigError::Unsupported { .. }
@@ -461,6 +479,18 @@ mod tests {
         }
         assert!(one("listener.name.plaintext.max.connection.creation.rate", "10").is_ok());
         assert!(is_request(one("listener.name.plaintext.max.connection.creation.rate", "x")));
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let long = "x".repeat(VALUE_BYTES_MAX + 1);
+        assert!(is_request(plan(Target::Broker, &[], &[(Set, "foo", Some(&long))])));
+        assert!(plan(Target::Broker, &[], &[(Set, "foo", Some(&long[1..]))]).is_ok());
+        assert!(is_request(plan(Target::Broker, &[], &[(Set, &long[..KEY_BYTES_MAX + 1], Some("1"))])));
+        let keys: Vec<String> = (0..=KEYS_MAX).map(|n| format!("key.{n}")).collect();
+        let many: Vec<_> = keys.iter().map(|key| (Set, key.as_str(), Some("1"))).collect();
+        assert!(is_request(plan(Target::AllBrokers, &[], &many)));
+        assert!(plan(Target::AllBrokers, &[], &many[1..]).is_ok());
     }
 
     #[test]
