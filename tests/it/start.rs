@@ -132,6 +132,25 @@ fn a_wrongly_typed_value() {
 }
 
 #[test]
+fn a_wrong_value_in_the_environment() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let output = Command::new(QUIPU)
+        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(&data)
+        .env("KAFKA_NUM_PARTITIONS", "many")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_says(
+        &said,
+        &["environment variable KAFKA_NUM_PARTITIONS: num.partitions = \"many\": expected a whole number"],
+    );
+    assert!(!data.exists(), "nothing was made");
+}
+
+#[test]
 fn a_mistyped_security_key() {
     let (dir, file) = with_properties("sasl.enabled.mechanism=PLAIN\n");
     let data = dir.path().join("data");
