@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -38,6 +38,7 @@ const PARTITIONS_MAX: usize = 200_000;
 pub struct Broker {
     config: Config,
     identity: Identity,
+    data_dir: PathBuf,
     catalog: Mutex<Option<Catalog>>,
     producer_ids: ProducerIds,
     stop: watch::Sender<bool>,
@@ -193,6 +194,7 @@ impl Broker {
             fetch_sessions: FetchSessions::new(settings.network.fetch_session_slots),
             config,
             identity,
+            data_dir: data_dir.to_owned(),
             catalog: Mutex::new(Some(catalog)),
             producer_ids: ProducerIds { next: AtomicI64::new(next), until: AtomicI64::new(next) },
             stop: watch::Sender::new(false),
@@ -491,6 +493,23 @@ impl Broker {
         }
         self.producer_ids.next.store(id + 1, Ordering::Relaxed);
         Ok(id)
+    }
+
+    /// Where the catalog's log ends; 0 once stopped.
+    pub fn catalog_end_offset(&self) -> i64 {
+        self.catalog.lock().as_ref().map_or(0, Catalog::end_offset)
+    }
+
+    /// The directory that holds everything.
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// Size of the volume that holds the data, and what of it this broker could still use. `None` in memory.
+    pub fn volume_bytes(&self) -> Option<(i64, i64)> {
+        let volume = rustix::fs::statvfs(&*self.data_dir).ok()?;
+        let bytes = |blocks: u64| i64::try_from(blocks.saturating_mul(volume.f_frsize)).unwrap_or(i64::MAX);
+        Some((bytes(volume.f_blocks), bytes(volume.f_bavail)))
     }
 
     /// Wall-clock time, for records.

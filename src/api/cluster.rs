@@ -1,14 +1,20 @@
-//! DescribeCluster (key 60): the one node, as brokers and as controller.
+//! DescribeCluster (key 60) and DescribeQuorum (key 55): the one node, as brokers, as controller and as voter.
 //!
-//! Versions 0–2: 1 adds the endpoint type, 2 fenced brokers.
+//! DescribeCluster 0–2: 1 adds the endpoint type, 2 fenced brokers. DescribeQuorum 0–2: 1 adds timestamps, 2
+//! directories and the voters' addresses.
 
 use quipu_protocol::ErrorCode;
 use quipu_protocol::message::describe_cluster::{
     DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse,
 };
+use quipu_protocol::message::describe_quorum::{
+    DescribeQuorumRequest, DescribeQuorumResponse, Listener, Node, ReplicaState, ResponsePartitionData,
+    ResponseTopicData,
+};
 use quipu_protocol::primitives::Str;
 
 use super::Context;
+use crate::topic::LEADER_EPOCH;
 
 /// "Not asked for" in an authorized-operations field.
 pub(super) const NO_OPERATIONS: i32 = i32::MIN;
@@ -59,6 +65,62 @@ pub async fn describe_cluster(
         } else {
             NO_OPERATIONS
         },
+        ..Default::default()
+    }
+}
+
+/// The topic that Kafka's controllers replicate; ours is the catalog's log.
+const METADATA_TOPIC: &str = "__cluster_metadata";
+
+/// Describes the quorum of one voter.
+pub async fn describe_quorum<'a>(
+    cx: &Context<'_>,
+    request: DescribeQuorumRequest<'a>,
+) -> DescribeQuorumResponse<'a> {
+    let node = cx.broker.node_id();
+    let end = cx.broker.catalog_end_offset();
+    let voter = ReplicaState {
+        replica_id: node,
+        log_end_offset: end,
+        last_fetch_timestamp: cx.broker.now_ms(),
+        last_caught_up_timestamp: cx.broker.now_ms(),
+        ..Default::default()
+    };
+    let topics = request
+        .topics
+        .into_iter()
+        .map(|asked| {
+            let describe = |index| {
+                if asked.topic_name != METADATA_TOPIC || index != 0 {
+                    return ResponsePartitionData {
+                        partition_index: index,
+                        error_code: ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+                        error_message: None,
+                        ..Default::default()
+                    };
+                }
+                ResponsePartitionData {
+                    partition_index: index,
+                    error_message: None,
+                    leader_id: node,
+                    leader_epoch: LEADER_EPOCH,
+                    high_watermark: end,
+                    current_voters: vec![voter.clone()],
+                    ..Default::default()
+                }
+            };
+            let partitions =
+                asked.partitions.iter().map(|partition| describe(partition.partition_index)).collect();
+            ResponseTopicData { topic_name: asked.topic_name, partitions }
+        })
+        .collect();
+    let address = cx.broker.address_for(cx.local_addr);
+    let listener =
+        Listener { name: Str::Borrowed("CONTROLLER"), host: Str::Owned(address.host), port: address.port };
+    DescribeQuorumResponse {
+        topics,
+        error_message: None,
+        nodes: vec![Node { node_id: node, listeners: vec![listener] }],
         ..Default::default()
     }
 }

@@ -10,10 +10,12 @@ pub mod delete_records;
 pub mod fetch;
 pub mod groups;
 pub mod list_offsets;
+pub mod log_dirs;
 pub mod metadata;
 pub mod offsets;
 pub mod produce;
 pub mod producers;
+pub mod replicas;
 pub mod topics;
 pub mod versions;
 
@@ -151,9 +153,14 @@ api_table! {
     AlterConfigs: alter_configs::AlterConfigsRequest => configs::alter_configs,
     IncrementalAlterConfigs: incremental_alter_configs::IncrementalAlterConfigsRequest => configs::incremental_alter_configs,
     ListConfigResources: list_config_resources::ListConfigResourcesRequest => configs::list_config_resources,
+    DescribeLogDirs: describe_log_dirs::DescribeLogDirsRequest => log_dirs::describe_log_dirs,
     CreatePartitions: create_partitions::CreatePartitionsRequest => topics::create_partitions,
     DeleteGroups: delete_groups::DeleteGroupsRequest => groups::delete_groups,
     OffsetDelete: offset_delete::OffsetDeleteRequest => offsets::offset_delete,
+    ElectLeaders: elect_leaders::ElectLeadersRequest => replicas::elect_leaders,
+    AlterPartitionReassignments: alter_partition_reassignments::AlterPartitionReassignmentsRequest => replicas::alter_partition_reassignments,
+    ListPartitionReassignments: list_partition_reassignments::ListPartitionReassignmentsRequest => replicas::list_partition_reassignments,
+    DescribeQuorum: describe_quorum::DescribeQuorumRequest => cluster::describe_quorum,
     DescribeCluster: describe_cluster::DescribeClusterRequest => cluster::describe_cluster,
     DescribeTopicPartitions: describe_topic_partitions::DescribeTopicPartitionsRequest => metadata::describe_topic_partitions,
 }

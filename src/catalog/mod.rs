@@ -96,6 +96,11 @@ impl Catalog {
         Ok(())
     }
 
+    /// Where the log ends.
+    pub fn end_offset(&self) -> i64 {
+        self.reader.end_offset()
+    }
+
     /// Closes the log cleanly.
     pub fn close(self) -> Result<(), CatalogError> {
         self.appender.close().map_err(log_error)

@@ -107,6 +107,15 @@ impl Partition {
         Ok(self.log.get_or_init(|| OpenLog { appender: Mutex::new(Some(appender)), reader }))
     }
 
+    /// Bytes of its segments. A log that nobody has used yet is not opened for the question.
+    pub fn size_bytes(&self) -> u64 {
+        if let Some(log) = self.log.get() {
+            return log.reader.size_bytes();
+        }
+        let entries = self.disk.list(&self.dir).unwrap_or_default();
+        entries.iter().filter(|entry| entry.name.ends_with(".log")).map(|entry| entry.size_bytes).sum()
+    }
+
     fn mode(&self) -> Mode {
         match self.mode.load(Ordering::Acquire) {
             0 => Mode::Sync,

@@ -102,6 +102,25 @@ fn every_announced_version_is_answered() {
         DeleteGroups: delete_groups::DeleteGroupsRequest { groups_names: vec![group()] } => delete_groups::DeleteGroupsResponse<'_>,
         IncrementalAlterConfigs: incremental_alter_configs::IncrementalAlterConfigsRequest::default() => incremental_alter_configs::IncrementalAlterConfigsResponse<'_>,
         OffsetDelete: offset_delete::OffsetDeleteRequest { group_id: group(), ..Default::default() } => offset_delete::OffsetDeleteResponse<'_>,
+        DescribeLogDirs: describe_log_dirs::DescribeLogDirsRequest { topics: None } => describe_log_dirs::DescribeLogDirsResponse<'_>,
+        ElectLeaders: elect_leaders::ElectLeadersRequest {
+            topic_partitions: Some(vec![elect_leaders::TopicPartitions { topic: "t".into(), partitions: vec![0, 9] }]),
+            ..Default::default()
+        } => elect_leaders::ElectLeadersResponse<'_>,
+        AlterPartitionReassignments: alter_partition_reassignments::AlterPartitionReassignmentsRequest {
+            topics: vec![alter_partition_reassignments::ReassignableTopic {
+                name: "t".into(),
+                partitions: vec![alter_partition_reassignments::ReassignablePartition { partition_index: 0, replicas: Some(vec![0]) }],
+            }],
+            ..Default::default()
+        } => alter_partition_reassignments::AlterPartitionReassignmentsResponse<'_>,
+        ListPartitionReassignments: list_partition_reassignments::ListPartitionReassignmentsRequest::default() => list_partition_reassignments::ListPartitionReassignmentsResponse<'_>,
+        DescribeQuorum: describe_quorum::DescribeQuorumRequest {
+            topics: vec![describe_quorum::TopicData {
+                topic_name: "__cluster_metadata".into(),
+                partitions: vec![describe_quorum::PartitionData { partition_index: 0 }],
+            }],
+        } => describe_quorum::DescribeQuorumResponse<'_>,
         DescribeCluster: describe_cluster::DescribeClusterRequest::default() => describe_cluster::DescribeClusterResponse<'_>,
         ListConfigResources: list_config_resources::ListConfigResourcesRequest::default() => list_config_resources::ListConfigResourcesResponse<'_>,
         DescribeTopicPartitions: describe_topic_partitions::DescribeTopicPartitionsRequest::default() => describe_topic_partitions::DescribeTopicPartitionsResponse<'_>,

@@ -1,0 +1,114 @@
+//! Where replicas are and who leads them: ElectLeaders (key 43), AlterPartitionReassignments (key 45),
+//! ListPartitionReassignments (key 46).
+//!
+//! With one node every partition has its one replica there, which leads: elections are not needed, reassignments are
+//! either what is already so or impossible, and none is ever under way. The answers say so, per partition, in Kafka's
+//! codes.
+
+use quipu_protocol::ErrorCode;
+use quipu_protocol::message::alter_partition_reassignments::{
+    AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, ReassignablePartition,
+    ReassignablePartitionResponse, ReassignableTopicResponse,
+};
+use quipu_protocol::message::elect_leaders::{
+    ElectLeadersRequest, ElectLeadersResponse, PartitionResult, ReplicaElectionResult,
+};
+use quipu_protocol::message::list_partition_reassignments::{
+    ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse,
+};
+use quipu_protocol::primitives::Str;
+
+use super::Context;
+
+/// `ElectionType`: the preferred replica, or any that is alive.
+const ELECTION_TYPES: std::ops::RangeInclusive<i8> = 0..=1;
+
+/// Elects leaders (versions 0–2): never needed.
+pub async fn elect_leaders<'a>(
+    cx: &Context<'_>,
+    request: ElectLeadersRequest<'a>,
+) -> ElectLeadersResponse<'a> {
+    if !ELECTION_TYPES.contains(&request.election_type) {
+        return ElectLeadersResponse { error_code: ErrorCode::INVALID_REQUEST, ..Default::default() };
+    }
+    // Asked for all partitions, Kafka names those where something happened: none.
+    let asked = request.topic_partitions.unwrap_or_default();
+    let replica_election_results = asked
+        .into_iter()
+        .map(|asked| {
+            let partition_result = asked
+                .partitions
+                .iter()
+                .map(|partition_id| {
+                    let (error_code, why) = match exists(cx, &asked.topic, *partition_id) {
+                        true => (ErrorCode::ELECTION_NOT_NEEDED, "the one replica leads already"),
+                        false => (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "there is no such partition"),
+                    };
+                    PartitionResult {
+                        partition_id: *partition_id,
+                        error_code,
+                        error_message: Some(Str::Borrowed(why)),
+                    }
+                })
+                .collect();
+            ReplicaElectionResult { topic: asked.topic, partition_result }
+        })
+        .collect();
+    ElectLeadersResponse { replica_election_results, ..Default::default() }
+}
+
+/// Moves replicas (versions 0–1): a partition stays where it is.
+pub async fn alter_partition_reassignments<'a>(
+    cx: &Context<'_>,
+    request: AlterPartitionReassignmentsRequest<'a>,
+) -> AlterPartitionReassignmentsResponse<'a> {
+    let responses = request
+        .topics
+        .into_iter()
+        .map(|topic| {
+            let partitions =
+                topic.partitions.iter().map(|partition| reassign(cx, &topic.name, partition)).collect();
+            ReassignableTopicResponse { name: topic.name, partitions }
+        })
+        .collect();
+    AlterPartitionReassignmentsResponse {
+        allow_replication_factor_change: request.allow_replication_factor_change,
+        error_message: None,
+        responses,
+        ..Default::default()
+    }
+}
+
+fn reassign(
+    cx: &Context<'_>,
+    topic: &str,
+    asked: &ReassignablePartition,
+) -> ReassignablePartitionResponse<'static> {
+    let node = cx.broker.node_id();
+    let (error_code, error_message) = if !exists(cx, topic, asked.partition_index) {
+        (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, Some(Str::Borrowed("there is no such partition")))
+    } else {
+        match asked.replicas.as_deref() {
+            // Null cancels what is under way.
+            None => (ErrorCode::NO_REASSIGNMENT_IN_PROGRESS, None),
+            Some([only]) if *only == node => (ErrorCode::NONE, None),
+            Some(_) => {
+                let why = format!("the only broker is {node}; every partition has exactly that replica");
+                (ErrorCode::INVALID_REPLICA_ASSIGNMENT, Some(Str::Owned(why)))
+            }
+        }
+    };
+    ReassignablePartitionResponse { partition_index: asked.partition_index, error_code, error_message }
+}
+
+/// Lists the moves under way (version 0): none.
+pub async fn list_partition_reassignments<'a>(
+    _: &Context<'_>,
+    _: ListPartitionReassignmentsRequest<'a>,
+) -> ListPartitionReassignmentsResponse<'static> {
+    ListPartitionReassignmentsResponse { error_message: None, ..Default::default() }
+}
+
+fn exists(cx: &Context<'_>, topic: &str, partition: i32) -> bool {
+    cx.broker.topics.by_name(topic).is_some_and(|topic| topic.partition(partition).is_some())
+}
