@@ -15,6 +15,7 @@ use quipu_storage::compress::Codec;
 use quipu_storage::{CheckedBatch, Millis, Origin};
 
 use super::{Close, Context};
+use crate::config::{Compression, TopicConfig};
 use crate::error;
 use crate::topic::durable::Awaited;
 use crate::topic::{AppendFailure, Topic};
@@ -151,13 +152,26 @@ fn append(
     let config = topic.config();
     let batch = CheckedBatch::check(bytes)
         .map_err(|fault| Refusal::new(error::batch_code(&fault), fault.to_string()))?;
-    check_size(&batch, config.max_message_bytes.max(0) as usize)?;
     if batch.codec() == Codec::Zstd && cx.version < ZSTD_SINCE {
         return Err(Refusal::new(
             ErrorCode::UNSUPPORTED_COMPRESSION_TYPE,
             "zstd needs a client that speaks Produce version 7 or newer",
         ));
     }
+    let recompressed = match target(&config, batch.codec()) {
+        None => None,
+        Some((codec, level)) => Some(
+            batch
+                .recompress(codec, level)
+                .map_err(|fault| Refusal::new(error::batch_code(&fault), fault.to_string()))?,
+        ),
+    };
+    let batch = match &recompressed {
+        None => batch,
+        Some(bytes) => CheckedBatch::check(bytes)
+            .map_err(|fault| Refusal::new(error::batch_code(&fault), fault.to_string()))?,
+    };
+    check_size(&batch, config.max_message_bytes.max(0) as usize)?;
     check_timestamps(&batch, config.timestamp_before_max_ms, config.timestamp_after_max_ms, now)?;
     if config.cleanup.compact {
         check_keys(&batch)?;
@@ -182,6 +196,20 @@ fn append(
         log_start_offset: appended.log_start_offset,
         ..Default::default()
     })
+}
+
+/// The codec that a topic keeps its batches in, if this batch has another (`compression.type`).
+fn target(config: &TopicConfig, sent: Codec) -> Option<(Codec, Option<i32>)> {
+    let (codec, level) = match config.compression {
+        Compression::Producer => return None,
+        Compression::Uncompressed => (Codec::None, None),
+        // Kafka's gzip has −1 for the codec's own choice.
+        Compression::Gzip(level) => (Codec::Gzip, (level >= 1).then_some(level)),
+        Compression::Snappy => (Codec::Snappy, None),
+        Compression::Lz4(_) => (Codec::Lz4, None),
+        Compression::Zstd(level) => (Codec::Zstd, Some(level)),
+    };
+    (codec != sent).then_some((codec, level))
 }
 
 fn check_size(batch: &CheckedBatch<'_>, limit: usize) -> Result<(), Refusal> {

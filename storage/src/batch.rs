@@ -1,8 +1,10 @@
 //! What is checked about a batch before any lock is taken.
 
-use quipu_protocol::record::{BatchHeader, BatchView, RecordError};
+use quipu_protocol::record::{
+    BATCH_HEADER_BYTES, BATCH_OVERHEAD_BYTES, BatchHeader, BatchView, RecordError, crc32c, position,
+};
 
-use crate::compress::{Codec, expansion_limit};
+use crate::compress::{Codec, compress, decompress, expansion_limit};
 use crate::error::{BatchError, CorruptMessage, InvalidRecord};
 use crate::record::{OpenBatch, RecordsError};
 
@@ -65,6 +67,27 @@ impl<'a> CheckedBatch<'a> {
         Ok(())
     }
 
+    /// The same records in another codec (`compression.type`): the bytes of a batch whose header says all else that this
+    /// one's does. The records are checked on the way, so that nothing unreadable is kept under a new sum.
+    pub fn recompress(&self, codec: Codec, level: Option<i32>) -> Result<Vec<u8>, BatchError> {
+        self.check_records(|_| {})?;
+        let unreadable = BatchError::InvalidRecord(InvalidRecord::Compression);
+        let payload = self.view.payload();
+        let records =
+            decompress(self.codec(), payload, expansion_limit(payload.len())).map_err(|_| unreadable)?;
+        let compressed = compress(codec, level, &records).map_err(|_| unreadable)?;
+        let mut header = *self.header();
+        header.attributes = header.attributes.with_codec(codec.number());
+        header.batch_length = i32::try_from(BATCH_HEADER_BYTES - BATCH_OVERHEAD_BYTES + compressed.len())
+            .map_err(|_| unreadable)?;
+        let mut bytes = Vec::with_capacity(BATCH_HEADER_BYTES + compressed.len());
+        bytes.extend_from_slice(&header.to_bytes());
+        bytes.extend_from_slice(&compressed);
+        let sum = crc32c(&bytes[position::ATTRIBUTES..]);
+        bytes[position::CRC..position::ATTRIBUTES].copy_from_slice(&sum.to_be_bytes());
+        Ok(bytes)
+    }
+
     /// The header as the producer sent it.
     pub fn header(&self) -> &BatchHeader {
         self.view.header()
@@ -111,7 +134,7 @@ fn check_header(header: &BatchHeader) -> Result<(), InvalidRecord> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use quipu_protocol::record::{Attributes, BatchBuilder, crc32c, position};
+    use quipu_protocol::record::{Attributes, BatchBuilder, Header, crc32c, position};
 
     fn batch(count: usize) -> Vec<u8> {
         let mut builder = BatchBuilder::new();
@@ -131,6 +154,39 @@ mod tests {
             Err(BatchError::InvalidRecord(reason)) => reason,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn recompression_keeps_everything_but_the_codec() {
+        let mut builder = BatchBuilder::new().producer(7, 3, 40);
+        for i in 0..200 {
+            let headers = [Header { key: b"h", value: Some(b"1") }, Header { key: b"h", value: None }];
+            builder.push(1_000 + i, Some(b"key"), Some(&[b'v'; 100]), &headers);
+        }
+        let original = builder.finish();
+        let records = |bytes: &[u8]| {
+            let mut seen = Vec::new();
+            let keep = |record: &quipu_protocol::record::RecordView<'_>| {
+                seen.push((
+                    record.timestamp_delta,
+                    record.value.map(<[u8]>::to_vec),
+                    record.headers().count(),
+                ));
+            };
+            CheckedBatch::check(bytes).unwrap().check_records(keep).unwrap();
+            seen
+        };
+        let mut bytes = original.clone();
+        // From each codec to the next, and back to none.
+        for codec in Codec::ALL.into_iter().skip(1).chain([Codec::None]) {
+            bytes = CheckedBatch::check(&bytes).unwrap().recompress(codec, None).unwrap();
+            let batch = CheckedBatch::check(&bytes).unwrap();
+            assert_eq!(batch.codec(), codec);
+            assert_eq!((batch.header().producer_id, batch.header().base_sequence), (7, 40));
+            assert_eq!(batch.header().max_timestamp, 1_199);
+            assert_eq!(records(&bytes), records(&original), "{codec:?}");
+        }
+        assert_eq!(bytes, original);
     }
 
     #[test]

@@ -224,3 +224,18 @@ fn l8_a_long_poll_wakes_when_enough_has_been_appended() {
         assert_eq!(fetched(&reader.receive()).2, [(0, 0), (1, 1)]);
     }
 }
+
+#[test]
+fn a_topic_keeps_its_batches_in_the_codec_it_is_told_to() {
+    let broker = Broker::dev(&[]);
+    let made = broker.run(&["topic", "create", "z", "-c", "compression.type=zstd"]);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let mut client = Client::new(&broker);
+    let long = "a value that compresses well ".repeat(100);
+    let bytes = batch(&[&long, &long]).finish();
+    assert_eq!(produce(&mut client, "z", &bytes), (ErrorCode::NONE, 0));
+    let answer = client.call(ApiKey::Fetch, FETCH, &fetch_request("z", 0, 0, 0, 1 << 20));
+    assert!(answer.len() < bytes.len() / 4, "{} bytes of {}", answer.len(), bytes.len());
+    let read = broker.run(&["consume", "z", "-o", "start", "-e", "-f", "%v\n"]);
+    assert_eq!(String::from_utf8_lossy(&read.stdout), format!("{long}\n{long}\n"));
+}
