@@ -3,20 +3,25 @@
 //! Records go into a bounded channel; when it is full, the record is refused and counted, and the caller goes on.
 //! A task of its own gathers what is in the channel into batches of 100, or of what has come within 100 ms, and
 //! hands them to librdkafka with idempotence on, so that a retry never writes a record twice or out of order.
+//! Several batches are under way at once: the next is gathered while the broker still syncs the ones before.
 
-use futures_util::future::join_all;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
+use rdkafka::producer::future_producer::OwnedDeliveryResult;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use rdkafka::util::Timeout;
 use std::time::Duration;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 /// Records that wait for their batch; more are refused.
 const QUEUE_RECORDS: usize = 10_000;
 const BATCH_RECORDS: usize = 100;
+/// Records handed over and not acknowledged yet; more wait in the channel.
+const UNDER_WAY_RECORDS: usize = 5 * BATCH_RECORDS;
 const BATCH_WAIT: Duration = Duration::from_millis(100);
 /// The longest that shutdown waits for acknowledgements that are still out.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -87,27 +92,32 @@ async fn publish_batches(
     mut events: mpsc::Receiver<Event>,
 ) -> Totals {
     let mut totals = Totals::default();
-    while let Some(first) = events.recv().await {
-        let mut batch = Vec::with_capacity(BATCH_RECORDS);
-        batch.push(first);
-        let full_at = Instant::now() + BATCH_WAIT;
-        while batch.len() < BATCH_RECORDS {
-            match timeout_at(full_at, events.recv()).await {
-                Ok(Some(event)) => batch.push(event),
-                Ok(None) | Err(_) => break,
-            }
+    let mut deliveries = FuturesUnordered::new();
+    let mut batch = Vec::with_capacity(BATCH_RECORDS);
+    let mut due = Instant::now();
+    let mut open = true;
+    while open || !deliveries.is_empty() {
+        let room = deliveries.len() < UNDER_WAY_RECORDS;
+        tokio::select! {
+            event = events.recv(), if open && room => match event {
+                Some(event) => {
+                    if batch.is_empty() {
+                        due = Instant::now() + BATCH_WAIT;
+                    }
+                    batch.push(event);
+                }
+                None => open = false,
+            },
+            Some(delivery) = deliveries.next() => totals.count(delivery),
+            () = sleep_until(due), if !batch.is_empty() => {}
         }
-        let sends = batch.iter().map(|event| {
-            let record = FutureRecord::to(&topic).key(&event.key).payload(&event.payload);
-            producer.send(record, Timeout::After(DRAIN))
-        });
-        totals.batches += 1;
-        for delivery in join_all(sends).await {
-            match delivery {
-                Ok(_) => totals.acknowledged += 1,
-                Err((error, _)) => {
-                    totals.failed += 1;
-                    eprintln!("an event was not published: {error}");
+        if batch.len() == BATCH_RECORDS || (!batch.is_empty() && (!open || Instant::now() >= due)) {
+            totals.batches += 1;
+            for Event { key, payload } in batch.drain(..) {
+                // Handed over at once, in this order; only the acknowledgement is waited for.
+                match producer.send_result(FutureRecord::to(&topic).key(&key).payload(&payload)) {
+                    Ok(delivery) => deliveries.push(delivery),
+                    Err((error, _)) => totals.fail(&error),
                 }
             }
         }
@@ -116,4 +126,19 @@ async fn publish_batches(
         eprintln!("not everything was flushed: {error}");
     }
     totals
+}
+
+impl Totals {
+    fn count<C>(&mut self, delivery: Result<OwnedDeliveryResult, C>) {
+        match delivery {
+            Ok(Ok(_)) => self.acknowledged += 1,
+            Ok(Err((error, _))) => self.fail(&error),
+            Err(_producer_gone) => self.fail(&KafkaError::Canceled),
+        }
+    }
+
+    fn fail(&mut self, error: &KafkaError) {
+        self.failed += 1;
+        eprintln!("an event was not published: {error}");
+    }
 }
