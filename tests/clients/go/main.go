@@ -51,6 +51,8 @@ func run(ctx context.Context, b bench, scenario string, rest []string) error {
 		return publish(ctx, b, rest[0], rest[1])
 	case scenario == "member" && len(rest) == 2:
 		return member(ctx, b, rest[0], rest[1])
+	case scenario == "take" && len(rest) == 3:
+		return take(ctx, b, rest[0], rest[1], rest[2])
 	case scenario == "summary" && len(rest) == 2:
 		return summary(ctx, b, rest[0], rest[1])
 	}

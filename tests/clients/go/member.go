@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strconv"
 	"sync"
 	"syscall"
 
@@ -81,4 +82,34 @@ func member(ctx context.Context, b bench, topic, group string) error {
 			return errs[0].Err
 		}
 	}
+}
+
+// take joins a group, takes exactly count records, commits them, leaves, and prints where each was.
+func take(ctx context.Context, b bench, topic, group, count string) error {
+	left, err := strconv.Atoi(count)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	client, err := b.client(kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.DisableAutoCommit())
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	out := bufio.NewWriter(os.Stdout)
+	for left > 0 {
+		fetches := client.PollRecords(ctx, left)
+		if errs := fetches.Errors(); len(errs) > 0 {
+			return fmt.Errorf("%d records never arrived: %w", left, errs[0].Err)
+		}
+		for _, record := range fetches.Records() {
+			fmt.Fprintf(out, "%d %d\n", record.Partition, record.Offset)
+			left--
+		}
+		if err := client.CommitUncommittedOffsets(ctx); err != nil {
+			return fmt.Errorf("commit: %w", err)
+		}
+	}
+	return out.Flush()
 }

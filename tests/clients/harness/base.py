@@ -23,8 +23,8 @@ def last_line(path):
 
 
 def end(process, patience_s=10):
-    """Ends a process and all it started: SIGTERM first. Returns its exit code."""
-    if process.poll() is None:
+    """Ends a process and all it started: SIGTERM first, unless there is no patience. Returns its exit code."""
+    if process.poll() is None and patience_s > 0:
         process.send_signal(signal.SIGTERM)
         try:
             process.wait(patience_s)
@@ -64,7 +64,7 @@ def run(command, log, limit_s, stdout=None, **options):
     except subprocess.TimeoutExpired:
         raise Failure(f"not done after {limit_s} s: {last_line(log)}") from None
     finally:
-        end(process, 0.1)
+        end(process, 0)
     if code:
         raise Failure(f"exit code {code}: {last_line(log)}")
 

@@ -42,19 +42,34 @@ class Broker:
         self.path = Path(binary).parent
         self.folder = Path(tempfile.mkdtemp(prefix="quipu-clients-"))
         self.log = logs / f"{name}.log"
-        # Without a port of its own the broker starts as a newcomer starts it: with no argument at all.
-        command = [binary] if port == 9092 else [binary, "serve", "--data-dir", self.folder / "data", "--listen", self.bootstrap]
-        self.process = start(command, self.log, cwd=self.folder)
+        # On Kafka's port the broker starts as a newcomer starts it: with no argument at all.
+        self.command = [binary] if port == 9092 else [binary, "serve", "--data-dir", self.folder / "data", "--listen", self.bootstrap]
+        self.begin()
+
+    def begin(self):
+        """Starts it, again if it ran before, and waits for its ready line."""
+        before = self.log.read_text(errors="replace").count(" ready") if self.log.exists() else 0
+        self.process = start(self.command, self.log, cwd=self.folder)
         deadline = time.monotonic() + 20
-        while " ready" not in self.log.read_text(errors="replace"):
+        while self.log.read_text(errors="replace").count(" ready") == before:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 code = self.process.poll()
                 self.stop_hard()
                 raise Failure(f"the broker did not get ready (exit code {code}): {last_line(self.log)}")
             time.sleep(0.01)
 
+    def kill(self):
+        """Ends it as a crash does."""
+        end(self.process, 0)
+
     def stop(self):
-        """Stops it cleanly, and fails unless it was clean."""
+        """Stops it cleanly for good, and fails unless it was clean."""
+        try:
+            self.stop_cleanly()
+        finally:
+            self.stop_hard()
+
+    def stop_cleanly(self):
         died = self.process.poll()
         if died is None:
             self.process.terminate()
@@ -63,7 +78,6 @@ class Broker:
             except subprocess.TimeoutExpired:
                 pass
         code = self.process.poll()
-        self.stop_hard()
         if died is not None:
             raise Failure(f"the broker ended by itself with exit code {died}: {last_line(self.log)}")
         if code != 0:

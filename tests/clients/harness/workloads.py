@@ -55,6 +55,12 @@ def market(bootstrap, prefix, log, folder):
     remove(bootstrap, log, "market-intel-analytics")
     account = folder / "account"
     run([PUBLISHER, bootstrap, stocks, rounds], log, 60, stdout=account)
+    taken, refused = check_market(bootstrap, stocks, rounds, account, log, folder)
+    return f"{taken} events, {refused} refused"
+
+
+def check_market(bootstrap, stocks, rounds, account, log, folder):
+    """Holds the topic against the publisher's account of it: each event once, those of a symbol in order."""
     said = re.fullmatch(r"taken (\d+) refused (\d+) acknowledged (\d+) failed 0 batches (\d+)\n", account.read_text())
     if not said:
         raise Failure(f"the publisher said {account.read_text()!r}")
@@ -81,7 +87,7 @@ def market(bootstrap, prefix, log, folder):
         raise Failure(f"{taken} events were acknowledged, {read.total()} are in the topic")
     if not refused and read != Counter({symbol: n * rounds for symbol, n in Counter(prices).items()}):
         raise Failure(f"events by symbol differ: {read}")
-    return f"{taken} events"
+    return taken, refused
 
 
 def trading(bootstrap, prefix, log, folder):
