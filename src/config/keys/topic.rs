@@ -9,13 +9,13 @@ use crate::config::value::ValueType::{Boolean, Double, Int, List, Long, String};
 pub const KEYS: &[ConfigKey] = &[
     key("cleanup.policy", List, Some("delete"), OneOf(&["compact", "delete"])).acts().from("log.cleanup.policy")
         .doc("What happens to old data: delete drops whole segments past the retention limits, compact keeps the last record of each key, both do both, and an empty list keeps everything. Quipu does not compact yet; compacted topics keep everything."),
-    key("compression.gzip.level", Int, Some("-1"), GzipLevel).not_yet().from("compression.gzip.level")
+    key("compression.gzip.level", Int, Some("-1"), GzipLevel).acts().from("compression.gzip.level")
         .doc("Level used when the broker itself compresses with gzip."),
     key("compression.lz4.level", Int, Some("9"), Between(1, 17)).not_yet().from("compression.lz4.level")
         .doc("Level used when the broker itself compresses with lz4."),
-    key("compression.type", String, Some("producer"), OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"])).not_yet().from("compression.type")
-        .doc("Codec in which batches are kept; producer keeps each batch as it was sent."),
-    key("compression.zstd.level", Int, Some("3"), Between(-131_072, 22)).not_yet().from("compression.zstd.level")
+    key("compression.type", String, Some("producer"), OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"])).acts().from("compression.type")
+        .doc("Codec in which batches are kept: one that comes in another is compressed anew. The value producer keeps each as it was sent."),
+    key("compression.zstd.level", Int, Some("3"), Between(-131_072, 22)).acts().from("compression.zstd.level")
         .doc("Level used when the broker itself compresses with zstd."),
     key("delete.retention.ms", Long, Some("86400000"), AtLeast(0)).not_yet().from("log.cleaner.delete.retention.ms")
         .doc("How long compaction keeps a tombstone, so that a reader from the start still learns of the deletion."),

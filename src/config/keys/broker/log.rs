@@ -7,13 +7,13 @@ use crate::config::value::ValueType::{Boolean, Double, Int, List, Long, String};
 /// The rows: a line for the key, a line for its documentation.
 #[rustfmt::skip]
 pub(super) const KEYS: &[ConfigKey] = &[
-    key("compression.gzip.level", Int, Some("-1"), GzipLevel).cluster_wide().not_yet()
+    key("compression.gzip.level", Int, Some("-1"), GzipLevel).acts().cluster_wide()
         .doc("Level used when the broker itself compresses with gzip."),
     key("compression.lz4.level", Int, Some("9"), Between(1, 17)).cluster_wide().not_yet()
         .doc("Level used when the broker itself compresses with lz4."),
-    key("compression.type", String, Some("producer"), OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"])).cluster_wide().not_yet()
-        .doc("Codec in which batches are kept; producer keeps each batch as it was sent."),
-    key("compression.zstd.level", Int, Some("3"), Between(-131_072, 22)).cluster_wide().not_yet()
+    key("compression.type", String, Some("producer"), OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"])).acts().cluster_wide()
+        .doc("Codec in which batches are kept: one that comes in another is compressed anew. The value producer keeps each as it was sent."),
+    key("compression.zstd.level", Int, Some("3"), Between(-131_072, 22)).acts().cluster_wide()
         .doc("Level used when the broker itself compresses with zstd."),
     key("cordoned.log.dirs", List, Some(""), Any).per_broker()
         .doc("Directories that take no new partitions; * stands for all."),
