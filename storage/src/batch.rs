@@ -120,8 +120,11 @@ fn check_header(header: &BatchHeader) -> Result<(), InvalidRecord> {
             last_offset_delta: header.last_offset_delta,
         });
     }
-    // Control batches carry a producer without a sequence.
-    let needs_sequence = header.has_producer_id() && !header.attributes.is_control();
+    // Control batches carry a producer without a sequence, and so do offsets that the broker itself keeps for a
+    // transaction; a producer may not leave it out, which its log checks.
+    let is_ours = header.attributes.is_control()
+        || header.attributes.is_transactional() && header.base_sequence == -1 && header.producer_epoch >= 0;
+    let needs_sequence = header.has_producer_id() && !is_ours;
     if needs_sequence && (header.base_sequence < 0 || header.producer_epoch < 0) {
         return Err(InvalidRecord::NoSequence);
     }

@@ -181,6 +181,20 @@ pub enum AppendError {
         /// The producer.
         producer_id: ProducerId,
     },
+    /// A batch outside of the producer's open transaction (`INVALID_TXN_STATE`).
+    OpenTransaction {
+        /// The producer.
+        producer_id: ProducerId,
+    },
+    /// A newer coordinator has ended a transaction of the producer here (`TRANSACTION_COORDINATOR_FENCED`).
+    CoordinatorFenced {
+        /// The producer.
+        producer_id: ProducerId,
+        /// Epoch of that coordinator.
+        current: i32,
+        /// Epoch of the one that tried now.
+        found: i32,
+    },
     /// The batch does not fit into a segment (`RECORD_LIST_TOO_LARGE`).
     TooLarge {
         /// Size of the batch.
@@ -209,6 +223,16 @@ impl fmt::Display for AppendError {
             Self::NoTransaction { producer_id } => {
                 write!(f, "producer {producer_id} has no open transaction on this partition")
             }
+            Self::OpenTransaction { producer_id } => {
+                write!(
+                    f,
+                    "producer {producer_id} has a transaction open here, and sent a batch outside of it"
+                )
+            }
+            Self::CoordinatorFenced { producer_id, current, found } => write!(
+                f,
+                "coordinator epoch {found} may not end a transaction of producer {producer_id}, current is {current}"
+            ),
             Self::TooLarge { size_bytes, limit_bytes } => {
                 write!(f, "batch of {size_bytes} bytes is larger than a segment of {limit_bytes}")
             }

@@ -35,6 +35,7 @@
 //! |---|---|
 //! | `<base offset>.log` | a segment: v2 batches one after the other, exactly as Fetch answers them and as Kafka stores them; zeros behind them are space reserved ahead, gone once sealed |
 //! | `<base offset>.idx` | its index by offset and time: a hint with a sum |
+//! | `<base offset>.txn` | which transactions end in it as aborted, if any do |
 //! | `<offset>.snap` | recovery point, and what is known about producers |
 //! | `<offset>.start` | log start after records were deleted |
 //! | `*.tmp`, `*.deleted` | being written, being removed: a restart throws them away |
@@ -43,6 +44,7 @@
 //!
 //! - An offset is given once. What a reader saw at an offset stays there.
 //! - A batch is visible as a whole or not at all; an error of [`Appender::append`] means not at all.
+//! - [`Reader::last_stable_offset`] lies below every record whose transaction may still be aborted.
 //! - Readers take no lock that is held during I/O of the appender.
 //! - After a failed write or sync the log is fenced: it takes nothing more, and no second sync pretends otherwise.
 //! - A full disk shows when space is reserved, before anything is written; it passes.
@@ -60,12 +62,14 @@ pub mod disk;
 pub mod record;
 pub mod retain;
 
+mod aborted;
 mod batch;
 mod config;
 mod error;
 mod index;
 mod log;
 mod map;
+mod marker;
 mod producers;
 mod recover;
 mod scan;
@@ -82,6 +86,7 @@ pub use error::{
     AppendError, BatchError, CorruptMessage, DeleteError, Fence, InvalidRecord, OpenError, ReadError,
 };
 pub use log::{Appended, Appender, Chore, Flush, Origin, ReadSlices, Reader};
+pub use marker::{Aborted, Marker};
 pub use producers::{BatchMark, ProducerState};
 pub use recover::Recovery;
 pub use types::{Millis, NO_TIMESTAMP, Offset, ProducerEpoch, ProducerId};

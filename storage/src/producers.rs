@@ -2,13 +2,14 @@
 //!
 //! Per producer: its epoch and the last five batches, which is as many as a client keeps in flight.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
+use std::collections::{BTreeSet, HashMap};
 
 use quipu_protocol::record::{BatchHeader, add_sequence};
 
 use crate::disk::state::{StateReader, StateWriter};
 use crate::error::AppendError;
+use crate::marker::{Aborted, Marker};
 use crate::types::{Millis, Offset, ProducerEpoch, ProducerId};
 
 /// Batches that are remembered per producer. Clients rely on this number.
@@ -80,6 +81,17 @@ impl ProducerState {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Producers {
     states: HashMap<ProducerId, ProducerState>,
+    /// First offsets of the open transactions.
+    open: BTreeSet<Offset>,
+}
+
+/// What to do with a marker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Append it.
+    Fresh,
+    /// Its transaction has been ended at the same epoch: it was sent again.
+    Repeated,
 }
 
 /// What to do with a batch.
@@ -125,23 +137,109 @@ impl Producers {
         Ok(Admission::Fresh)
     }
 
+    /// T5, T11: whether a batch belongs to the transaction that is open, or may open one. Changes nothing.
+    pub(crate) fn check_transaction(&self, header: &BatchHeader, may_open: bool) -> Result<(), AppendError> {
+        let producer_id = header.producer_id;
+        let open = self.states.get(&producer_id).filter(|state| state.transaction_start.is_some());
+        match (header.attributes.is_transactional(), open) {
+            (true, Some(state)) if state.epoch == header.producer_epoch => Ok(()),
+            (true, None) if may_open => Ok(()),
+            (true, _) => Err(AppendError::NoTransaction { producer_id }),
+            (false, Some(_)) => Err(AppendError::OpenTransaction { producer_id }),
+            (false, None) => Ok(()),
+        }
+    }
+
+    /// T6: decides about a marker. Changes nothing.
+    pub(crate) fn check_marker(&self, marker: &Marker) -> Result<Ending, AppendError> {
+        let Marker { producer_id, producer_epoch: found, .. } = *marker;
+        let Some(state) = self.states.get(&producer_id) else { return Ok(Ending::Fresh) };
+        if state.coordinator_epoch > marker.coordinator_epoch {
+            return Err(AppendError::CoordinatorFenced {
+                producer_id,
+                current: state.coordinator_epoch,
+                found: marker.coordinator_epoch,
+            });
+        }
+        let is_old = if marker.has_own_epoch { found <= state.epoch } else { found < state.epoch };
+        if !is_old {
+            return Ok(Ending::Fresh);
+        }
+        // KAFKA-19999: written before, but the coordinator did not learn of it.
+        if marker.has_own_epoch && found == state.epoch && state.transaction_start.is_none() {
+            return Ok(Ending::Repeated);
+        }
+        Err(AppendError::InvalidProducerEpoch { producer_id, current: state.epoch, found })
+    }
+
+    /// First offset of the oldest open transaction.
+    pub(crate) fn first_open(&self) -> Option<Offset> {
+        self.open.first().copied()
+    }
+
+    /// The same, after the transaction of a batch that is about to be written has been opened.
+    pub(crate) fn first_open_with(&self, header: &BatchHeader) -> Option<Offset> {
+        let opens = header.attributes.is_transactional() && !header.attributes.is_control();
+        // Offsets only grow: a transaction that opens now is never the oldest unless it is the only one.
+        self.first_open().or(opens.then_some(header.base_offset))
+    }
+
+    /// Ends the producer's transaction with a marker that was appended at `offset`, or is found again after a restart.
+    /// Gives the first offset of what was ended, and the entry for the index if it was aborted.
+    pub(crate) fn end(
+        &mut self,
+        marker: &Marker,
+        offset: Offset,
+        now: Millis,
+        max_producers: usize,
+    ) -> (Option<Offset>, Option<Aborted>) {
+        let state = self.state_of(marker.producer_id, marker.producer_epoch, max_producers);
+        state.coordinator_epoch = marker.coordinator_epoch;
+        state.last_append_ms = now;
+        let Some(first_offset) = state.transaction_start.take() else { return (None, None) };
+        self.open.remove(&first_offset);
+        let aborted = (!marker.is_commit).then(|| Aborted {
+            producer_id: marker.producer_id,
+            first_offset,
+            last_offset: offset,
+            last_stable_offset: self.first_open().unwrap_or(offset + 1),
+        });
+        (Some(first_offset), aborted)
+    }
+
+    /// The producer's state at `epoch`, made if need be.
+    fn state_of(
+        &mut self,
+        producer_id: ProducerId,
+        epoch: ProducerEpoch,
+        max_producers: usize,
+    ) -> &mut ProducerState {
+        if self.states.len() >= max_producers && !self.states.contains_key(&producer_id) {
+            self.forget_oldest(max_producers);
+        }
+        let state = match self.states.entry(producer_id) {
+            Slot::Occupied(slot) => slot.into_mut(),
+            Slot::Vacant(slot) => slot.insert(ProducerState::new(epoch)),
+        };
+        if epoch != state.epoch {
+            state.epoch = epoch;
+            (state.marks, state.count) = Default::default();
+        }
+        state
+    }
+
     /// Takes in a batch that was appended, or is found again after a restart. `header` is the one that was stored.
     pub(crate) fn record(&mut self, header: &BatchHeader, now: Millis, max_producers: usize) {
         if !header.has_producer_id() {
             return;
         }
-        if self.states.len() >= max_producers && !self.states.contains_key(&header.producer_id) {
-            self.forget_oldest(max_producers);
-        }
-        let state = match self.states.entry(header.producer_id) {
-            Slot::Occupied(slot) => slot.into_mut(),
-            Slot::Vacant(slot) => slot.insert(ProducerState::new(header.producer_epoch)),
-        };
-        if header.producer_epoch != state.epoch {
-            state.epoch = header.producer_epoch;
-            (state.marks, state.count) = Default::default();
-        }
+        let state = self.state_of(header.producer_id, header.producer_epoch, max_producers);
         state.last_append_ms = now;
+        let is_data = header.attributes.is_transactional() && !header.attributes.is_control();
+        let opened = (is_data && state.transaction_start.is_none()).then_some(header.base_offset);
+        if opened.is_some() {
+            state.transaction_start = opened;
+        }
         if header.base_sequence >= 0 {
             state.remember(BatchMark {
                 first_sequence: header.base_sequence,
@@ -151,6 +249,7 @@ impl Producers {
                 timestamp: header.max_timestamp,
             });
         }
+        self.open.extend(opened);
     }
 
     /// I6: forgets who has been silent since before `deadline`, unless a transaction is open.
@@ -229,6 +328,7 @@ impl Producers {
                     timestamp: i64::from_be_bytes(state.take()?),
                 });
             }
+            this.open.extend(producer.transaction_start);
             this.states.insert(id, producer);
         }
         Some(this)

@@ -13,13 +13,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::aborted;
 use crate::config::{LogConfig, OnDamage};
 use crate::disk::{Disk, Entry, OpenMode, state};
 use crate::error::OpenError;
 use crate::index::Index;
+use crate::marker::{Aborted, Marker};
 use crate::producers::Producers;
 use crate::scan::{Scanner, last_non_zero};
-use crate::segment::{DELETED_SUFFIX, INDEX_SUFFIX, LOG_SUFFIX, Segment, file_name, parse_file_name};
+use crate::segment::{
+    ABORTED_SUFFIX, DELETED_SUFFIX, INDEX_SUFFIX, LOG_SUFFIX, Segment, file_name, parse_file_name,
+};
 use crate::snapshot::{self, SNAPSHOT_SUFFIX, Snapshot};
 use crate::types::{Millis, Offset};
 
@@ -127,9 +131,11 @@ impl Found {
             }
         }
         logs.sort_unstable();
-        for base in entries.iter().filter_map(|entry| parse_file_name(&entry.name, INDEX_SUFFIX)) {
-            if logs.binary_search_by_key(&base, |log| log.0).is_err() {
-                remove(&**disk, &dir.join(file_name(base, INDEX_SUFFIX)))?;
+        for suffix in [INDEX_SUFFIX, ABORTED_SUFFIX] {
+            for base in entries.iter().filter_map(|entry| parse_file_name(&entry.name, suffix)) {
+                if logs.binary_search_by_key(&base, |log| log.0).is_err() {
+                    remove(&**disk, &dir.join(file_name(base, suffix)))?;
+                }
             }
         }
         Ok(Self { logs })
@@ -149,6 +155,7 @@ impl Found {
         for (base, _) in self.logs.drain(..below) {
             remove(disk, &dir.join(file_name(base, LOG_SUFFIX)))?;
             remove(disk, &dir.join(file_name(base, INDEX_SUFFIX)))?;
+            remove(disk, &dir.join(file_name(base, ABORTED_SUFFIX)))?;
         }
         Ok(())
     }
@@ -244,7 +251,10 @@ impl Run<'_> {
             // Without a cut the next segment goes on where this one ended.
             match rest.first() {
                 Some(next) if next.0 != self.next => return self.drop_segments(base, rest),
-                Some(_) => self.write_index(base),
+                Some(_) => {
+                    self.write_aborted(base)?;
+                    self.write_index(base);
+                }
                 None => {}
             }
         }
@@ -272,6 +282,15 @@ impl Run<'_> {
         }
     }
 
+    /// Stores the list of aborted transactions of such a segment. It is not read from the log again, so it must be there.
+    fn write_aborted(&self, base: Offset) -> Result<(), OpenError> {
+        let path = self.path(base, ABORTED_SUFFIX);
+        let failed = |source| OpenError::Io { path: path.clone(), source };
+        let Some(segment) = self.segments.last() else { return Ok(()) };
+        let list = segment.aborted().map_err(|error| failed(io::Error::other(error.to_string())))?;
+        aborted::write(&**self.disk, &path, &list).and_then(|()| self.disk.sync_dir(self.dir)).map_err(failed)
+    }
+
     /// Checks one segment and cuts it behind its last valid batch.
     fn scan_segment(&mut self, base: Offset, start: u64, size: u64) -> Result<(), OpenError> {
         let path = self.path(base, LOG_SUFFIX);
@@ -283,12 +302,19 @@ impl Run<'_> {
         let file = self.disk.open(&path, OpenMode::Existing).map_err(failed)?;
         let mut scanner = Scanner::new(&*file, start, size);
         let mut index = (start == 0).then(|| Index::new(base));
+        let mut aborted = self.aborted_before(base, start)?;
         let stop = loop {
             match scanner.next(self.next).map_err(failed)? {
                 Ok(batch) => {
                     let header = batch.header();
                     self.next = header.last_offset() + 1;
                     self.producers.record(header, self.now, self.config.max_producers);
+                    if let Some(marker) = Marker::read(&batch) {
+                        let offset = header.base_offset;
+                        aborted.extend(
+                            self.producers.end(&marker, offset, self.now, self.config.max_producers).1,
+                        );
+                    }
                     if let Some(index) = &mut index {
                         index.push(header, self.config.index_interval_bytes);
                     }
@@ -316,10 +342,31 @@ impl Run<'_> {
             }
         }
         let segment = self.add(base, self.next, end);
+        segment.set_aborted(aborted);
         if let Some(index) = index {
             segment.set_index(index);
         }
         Ok(())
+    }
+
+    /// The aborted transactions of a segment up to the recovery point, which lies at `position` in it.
+    fn aborted_before(&self, base: Offset, position: u64) -> Result<Vec<Aborted>, OpenError> {
+        let path = self.path(base, ABORTED_SUFFIX);
+        if position == 0 {
+            // What is there was stored by a start that did not get to a recovery point of its own.
+            remove(&**self.disk, &path).map_err(|source| OpenError::Io { path, source })?;
+            return Ok(Vec::new());
+        }
+        let stored = aborted::read(&**self.disk, &path)
+            .map_err(|source| OpenError::Io { path: path.clone(), source })?;
+        let mut list = stored.ok_or_else(|| OpenError::Damaged {
+            path,
+            position: 0,
+            expected: "a list of aborted transactions".to_owned(),
+            found: "other bytes".to_owned(),
+        })?;
+        list.retain(|aborted| aborted.last_offset < self.next);
+        Ok(list)
     }
 
     fn restart_at(&mut self, log_start: Offset) -> io::Result<()> {
@@ -355,7 +402,8 @@ impl Run<'_> {
 
     fn remove_segment(&self, base: Offset) -> io::Result<()> {
         remove(&**self.disk, &self.path(base, LOG_SUFFIX))?;
-        remove(&**self.disk, &self.path(base, INDEX_SUFFIX))
+        remove(&**self.disk, &self.path(base, INDEX_SUFFIX))?;
+        remove(&**self.disk, &self.path(base, ABORTED_SUFFIX))
     }
 
     fn path(&self, base: Offset, suffix: &str) -> PathBuf {

@@ -11,14 +11,17 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
 use quipu_protocol::record::{BATCH_HEADER_BYTES, BatchHeader, BatchView};
 
+use crate::aborted;
 use crate::disk::{Disk, DiskFile, Map, OpenMode, state};
 use crate::error::ReadError;
 use crate::index::Index;
+use crate::marker::Aborted;
 use crate::types::Offset;
 
 /// Suffixes of a segment's files; the stem is the base offset in 20 digits, as in Kafka.
 pub(crate) const LOG_SUFFIX: &str = ".log";
 pub(crate) const INDEX_SUFFIX: &str = ".idx";
+pub(crate) const ABORTED_SUFFIX: &str = ".txn";
 /// Appended to the name of a segment that is about to be removed.
 pub(crate) const DELETED_SUFFIX: &str = ".deleted";
 
@@ -42,6 +45,7 @@ pub(crate) struct Segment {
     disk: Arc<dyn Disk>,
     path: PathBuf,
     index_path: PathBuf,
+    aborted_path: PathBuf,
     index_interval: u64,
     /// How far to map at first: the segment size, so that a growing segment is mapped once.
     map_bytes: u64,
@@ -52,6 +56,8 @@ pub(crate) struct Segment {
     open: Mutex<Open>,
     /// None until the first one asks.
     index: RwLock<Option<Index>>,
+    /// Likewise.
+    aborted: RwLock<Option<Vec<Aborted>>>,
 }
 
 #[derive(Debug, Default)]
@@ -71,6 +77,7 @@ impl Segment {
     ) -> Self {
         let mut this = Self::stored(disk, dir, base_offset, base_offset, 0, map_bytes, interval);
         *this.index.get_mut() = Some(Index::new(base_offset));
+        *this.aborted.get_mut() = Some(Vec::new());
         this
     }
 
@@ -89,6 +96,7 @@ impl Segment {
             disk: Arc::clone(disk),
             path: dir.join(file_name(base_offset, LOG_SUFFIX)),
             index_path: dir.join(file_name(base_offset, INDEX_SUFFIX)),
+            aborted_path: dir.join(file_name(base_offset, ABORTED_SUFFIX)),
             index_interval,
             map_bytes: map_bytes.max(size_bytes),
             published: AtomicU64::new(size_bytes),
@@ -96,6 +104,7 @@ impl Segment {
             removed: AtomicBool::new(false),
             open: Mutex::default(),
             index: RwLock::new(None),
+            aborted: RwLock::new(None),
         }
     }
 
@@ -119,6 +128,10 @@ impl Segment {
 
     pub(crate) fn index_path(&self) -> &Path {
         &self.index_path
+    }
+
+    pub(crate) fn aborted_path(&self) -> &Path {
+        &self.aborted_path
     }
 
     /// Shows readers the batch that was written behind the published bytes, then takes it into the index.
@@ -170,6 +183,44 @@ impl Segment {
     /// Puts an index in place that was built while scanning.
     pub(crate) fn set_index(&self, index: Index) {
         *self.index.write() = Some(index);
+    }
+
+    /// Puts the list of aborted transactions in place that was built while scanning.
+    pub(crate) fn set_aborted(&self, list: Vec<Aborted>) {
+        *self.aborted.write() = Some(list);
+    }
+
+    /// Adds a transaction whose marker is about to be written. The list must have been loaded.
+    pub(crate) fn push_aborted(&self, aborted: Aborted) {
+        self.aborted.write().get_or_insert_default().push(aborted);
+    }
+
+    /// The transactions whose markers are in this segment and abort them, in order; loaded if need be.
+    pub(crate) fn aborted(&self) -> Result<MappedRwLockReadGuard<'_, Vec<Aborted>>, ReadError> {
+        loop {
+            if let Ok(list) = RwLockReadGuard::try_map(self.aborted.read(), Option::as_ref) {
+                return Ok(list);
+            }
+            let mut list = self.aborted.write();
+            if list.is_none() {
+                *list = Some(self.load_aborted()?);
+            }
+        }
+    }
+
+    fn load_aborted(&self) -> Result<Vec<Aborted>, ReadError> {
+        let path = || self.aborted_path.clone();
+        let stored = aborted::read(&*self.disk, &self.aborted_path)
+            .map_err(|source| ReadError::Io { path: path(), source })?;
+        let reason = "the list of aborted transactions is damaged";
+        let mut list = stored.ok_or_else(|| ReadError::Corrupt {
+            path: path(),
+            position: 0,
+            reason: reason.to_owned(),
+        })?;
+        // Stored before the recovery point; what was cut behind that is not true.
+        list.retain(|aborted| aborted.last_offset < self.end_offset());
+        Ok(list)
     }
 
     /// The index, loaded or rebuilt if need be.

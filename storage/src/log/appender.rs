@@ -15,7 +15,8 @@ use crate::batch::CheckedBatch;
 use crate::config::{LogConfig, TimestampType};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{AppendError, DeleteError, Fence, InvalidRecord, ReadError, is_full};
-use crate::producers::{Admission, BatchMark, ProducerState, Producers};
+use crate::marker::Marker;
+use crate::producers::{Admission, BatchMark, Ending, ProducerState, Producers};
 use crate::recover::{Recovered, Recovery};
 use crate::retain::{self, Policy, SegmentFacts};
 use crate::segment::Segment;
@@ -35,6 +36,8 @@ const CHORES_MAX: usize = 4;
 pub enum Origin {
     /// A client: every rule of the produce path holds.
     Producer,
+    /// A client, in a transaction of which the coordinator says that this partition is part: the batch may be its first.
+    Transaction,
     /// The broker itself: control batches are fine, and sequences are taken as they come.
     Internal,
 }
@@ -107,6 +110,7 @@ pub(crate) fn start(
         segments.iter().filter(|segment| segment.end_offset() > durable).map(Arc::clone).collect();
     let dirty = report != Recovery::default();
     let shared = Arc::new(Shared::new(disk, dir.to_owned(), segments, log_start, end, durable));
+    shared.set_first_open(producers.first_open());
     let reader = Reader::new(Arc::clone(&shared));
     let appender = Appender {
         shared,
@@ -134,14 +138,70 @@ impl Appender {
     ) -> Result<Appended, AppendError> {
         self.check_fence().map_err(AppendError::Fenced)?;
         let header = batch.header();
-        if origin == Origin::Producer {
+        if origin != Origin::Internal {
             check_produced(header)?;
-            if header.has_producer_id()
-                && let Admission::Duplicate(mark) = self.producers.admit(header)?
-            {
-                return Ok(self.duplicate(mark));
+            if header.has_producer_id() {
+                if let Admission::Duplicate(mark) = self.producers.admit(header)? {
+                    return Ok(self.duplicate(mark));
+                }
+                self.producers.check_transaction(header, origin == Origin::Transaction)?;
             }
         }
+        self.write(batch, now)
+    }
+
+    /// Ends a transaction: appends its marker, and lets readers of committed records pass. `shown` says that whatever is
+    /// appended is shown to them at once; else they wait until the marker is below the high watermark. Nothing is
+    /// appended for a marker that was sent again.
+    pub fn end_transaction(
+        &mut self,
+        marker: &Marker,
+        shown: bool,
+        now: Millis,
+    ) -> Result<Appended, AppendError> {
+        self.check_fence().map_err(AppendError::Fenced)?;
+        if self.producers.check_marker(marker)? == Ending::Repeated {
+            let offset = self.end_offset() - 1;
+            return Ok(Appended {
+                base_offset: offset,
+                last_offset: offset,
+                log_append_time_ms: NO_TIMESTAMP,
+                duplicate: true,
+                log_start_offset: self.shared.log_start(),
+            });
+        }
+        let bytes = marker.to_batch(now);
+        let batch = CheckedBatch::check(&bytes).map_err(|error| AppendError::Io(io::Error::other(error)))?;
+        // The lists of both segments that it may go to are there once it is written.
+        drop(self.active.segment.aborted().map_err(unreadable)?);
+        let appended = self.write(&batch, now)?;
+        Ok(Appended { log_append_time_ms: NO_TIMESTAMP, ..self.settle(marker, appended, shown, now) })
+    }
+
+    /// The marker has been written; now its transaction is over.
+    fn settle(&mut self, marker: &Marker, appended: Appended, shown: bool, now: Millis) -> Appended {
+        let offset = appended.base_offset;
+        let (first, aborted) = self.producers.end(marker, offset, now, self.config.max_producers);
+        if let Some(aborted) = aborted {
+            self.active.segment.push_aborted(aborted);
+        }
+        if let Some(first) = first {
+            let mut unshown = self.shared.unshown.lock();
+            let durable = self.shared.durable();
+            while unshown.front().is_some_and(|(_, marker)| *marker < durable) {
+                unshown.pop_front();
+            }
+            if !shown {
+                unshown.push_back((first, offset));
+            }
+        }
+        self.shared.set_first_open(self.producers.first_open());
+        appended
+    }
+
+    /// Stamps a batch that has been found good, writes it, and shows it.
+    fn write(&mut self, batch: &CheckedBatch<'_>, now: Millis) -> Result<Appended, AppendError> {
+        let header = batch.header();
         let size = header.size_bytes() as u64;
         let limit = self.config.segment_limit();
         if size > limit {
@@ -153,6 +213,9 @@ impl Appender {
         self.dirty = true;
         if let Err(error) = file.write_at(&mut stamped.parts(), position) {
             return Err(AppendError::Fenced(self.shared.set_fence("write", &error)));
+        }
+        if header.has_producer_id() {
+            self.shared.set_first_open(self.producers.first_open_with(&stamped.header));
         }
         self.active.segment.publish(&stamped.header);
         self.shared.end.store(stamped.header.last_offset() + 1, Ordering::Release);
@@ -445,8 +508,8 @@ fn check_produced(header: &BatchHeader) -> Result<(), AppendError> {
     if header.attributes.is_log_append_time() {
         return invalid(InvalidRecord::LogAppendTime);
     }
-    if header.attributes.is_transactional() {
-        return Err(AppendError::NoTransaction { producer_id: header.producer_id });
+    if (header.has_producer_id() || header.attributes.is_transactional()) && header.base_sequence < 0 {
+        return invalid(InvalidRecord::NoSequence);
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::Shared;
+use crate::aborted;
 use crate::disk::state;
 use crate::segment::{DELETED_SUFFIX, Segment};
 use crate::snapshot;
@@ -66,6 +67,8 @@ impl Seal {
                 shared.set_fence("sync of a full segment", error);
             })?;
         }
+        let list = segment.aborted().map_err(|error| io::Error::other(error.to_string()))?.clone();
+        aborted::write(&*shared.disk, segment.aborted_path(), &list)?;
         // Not synced: its sum tells whether it is whole, and it can be built anew.
         let index = segment.index().map_err(|error| io::Error::other(error.to_string()))?.encode();
         state::replace(&*shared.disk, segment.index_path(), &index, false)
@@ -83,6 +86,7 @@ fn remove(shared: &Shared, segments: &[Arc<Segment>]) -> io::Result<()> {
             renamed.push(tombstone);
         }
         absent_is_fine(shared.disk.remove_file(segment.index_path()))?;
+        absent_is_fine(shared.disk.remove_file(segment.aborted_path()))?;
     }
     shared.disk.sync_dir(&shared.dir)?;
     for tombstone in renamed {

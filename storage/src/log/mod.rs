@@ -1,5 +1,6 @@
 //! A log in use: one appender, any number of readers, and what they share.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -43,6 +44,11 @@ pub(crate) struct Shared {
     /// who is told would take lost bytes for safe ones.
     syncing: Mutex<()>,
     fence: OnceLock<Fence>,
+    /// First offset of the oldest open transaction, `Offset::MAX` when none is open. Set before the end offset is moved
+    /// past a first batch, and after it was moved past a marker.
+    first_open: AtomicI64,
+    /// Transactions that have ended, but whose markers are not yet shown: offsets of their first records and markers.
+    unshown: Mutex<VecDeque<(Offset, Offset)>>,
 }
 
 impl Shared {
@@ -64,6 +70,8 @@ impl Shared {
             dir_unsynced: AtomicBool::new(end > durable),
             syncing: Mutex::new(()),
             fence: OnceLock::new(),
+            first_open: AtomicI64::new(Offset::MAX),
+            unshown: Mutex::default(),
         }
     }
 
@@ -95,6 +103,19 @@ impl Shared {
 
     fn fenced(&self) -> Option<&Fence> {
         self.fence.get()
+    }
+
+    fn set_first_open(&self, first: Option<Offset>) {
+        self.first_open.store(first.unwrap_or(Offset::MAX), Ordering::Release);
+    }
+
+    /// T8: nothing below may still be aborted, as seen by who is shown what lies below `high_watermark`.
+    fn last_stable(&self, high_watermark: Offset) -> Offset {
+        let open = self.first_open.load(Ordering::Acquire);
+        let unshown = self.unshown.lock();
+        let ended = unshown.iter().filter(|(_, marker)| *marker >= high_watermark).map(|(first, _)| *first);
+        let stable = ended.fold(open.min(high_watermark), Offset::min);
+        stable.max(self.log_start().min(high_watermark))
     }
 
     /// Closes the log for writing; the first reason stays.

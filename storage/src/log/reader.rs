@@ -8,6 +8,7 @@ use quipu_protocol::record::BatchView;
 use super::Shared;
 use crate::compress::expansion_limit;
 use crate::error::{Fence, ReadError};
+use crate::marker::Aborted;
 use crate::record::OpenBatch;
 use crate::segment::{Met, Segment};
 use crate::types::{Millis, NO_TIMESTAMP, Offset};
@@ -66,6 +67,38 @@ impl Reader {
     /// Offset below which everything is known to be on disk.
     pub fn durable_offset(&self) -> Offset {
         self.shared.durable()
+    }
+
+    /// First offset that a reader of committed records may not read: that of the oldest transaction whose end is not
+    /// below `high_watermark`, else that itself. Never decreases, as long as the high watermark does not.
+    ///
+    /// Ask for the high watermark before, and for [`Reader::aborted`] after.
+    pub fn last_stable_offset(&self, high_watermark: Offset) -> Offset {
+        self.shared.last_stable(high_watermark)
+    }
+
+    /// T9: the transactions that were aborted and have records from `from` (or from somewhere before it, but their marker
+    /// not) to `upto`, in order of their markers.
+    pub fn aborted(&self, from: Offset, upto: Offset) -> Result<Vec<Aborted>, ReadError> {
+        self.retrying(|| {
+            let segments = self.shared.segments();
+            let holder = segments.partition_point(|segment| segment.base_offset() <= from).saturating_sub(1);
+            let mut found = Vec::new();
+            for segment in &segments[holder..] {
+                let list = segment.aborted()?;
+                let behind = list.partition_point(|aborted| aborted.last_offset < from);
+                for aborted in &list[behind..] {
+                    if aborted.first_offset < upto {
+                        found.push(*aborted);
+                    }
+                    // Whatever ended later began later than this.
+                    if aborted.last_stable_offset >= upto {
+                        return Ok(found);
+                    }
+                }
+            }
+            Ok(found)
+        })
     }
 
     /// Why the log takes no more, if it does not. Reading goes on.
