@@ -156,7 +156,10 @@ pub fn append_code(error: &AppendError) -> ErrorCode {
         AppendError::OutOfOrderSequence { .. } => ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER,
         AppendError::InvalidProducerEpoch { .. } => ErrorCode::INVALID_PRODUCER_EPOCH,
         AppendError::InvalidRecord(reason) => invalid_record_code(reason),
-        AppendError::NoTransaction { .. } => ErrorCode::INVALID_TXN_STATE,
+        AppendError::NoTransaction { .. } | AppendError::OpenTransaction { .. } => {
+            ErrorCode::INVALID_TXN_STATE
+        }
+        AppendError::CoordinatorFenced { .. } => ErrorCode::TRANSACTION_COORDINATOR_FENCED,
         AppendError::TooLarge { .. } => ErrorCode::RECORD_LIST_TOO_LARGE,
         AppendError::Full(_) | AppendError::Io(_) | AppendError::Fenced(_) => ErrorCode::KAFKA_STORAGE_ERROR,
     }

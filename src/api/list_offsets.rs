@@ -16,7 +16,7 @@ use quipu_protocol::message::offset_for_leader_epoch::{
 use quipu_storage::{Millis, Offset};
 
 use super::Context;
-use super::fetch::check_leader_epoch;
+use super::fetch::{READ_COMMITTED, check_leader_epoch};
 use crate::topic::{LEADER_EPOCH, Topic};
 
 const LATEST: Millis = -1;
@@ -37,7 +37,11 @@ pub async fn list_offsets<'a>(cx: &Context<'_>, request: ListOffsetsRequest<'a>)
         .into_iter()
         .map(|asked| {
             let topic = cx.broker.topics.by_name(&asked.name);
-            let partitions = asked.partitions.iter().map(|p| answer(cx, topic.as_deref(), p, now)).collect();
+            let partitions = asked
+                .partitions
+                .iter()
+                .map(|p| answer(cx, topic.as_deref(), p, request.isolation_level, now))
+                .collect();
             ListOffsetsTopicResponse { name: asked.name, partitions }
         })
         .collect();
@@ -48,9 +52,10 @@ fn answer(
     cx: &Context<'_>,
     topic: Option<&Topic>,
     asked: &ListOffsetsPartition,
+    isolation_level: i8,
     now: Millis,
 ) -> ListOffsetsPartitionResponse {
-    let (error_code, offset, timestamp) = match find(cx, topic, asked, now) {
+    let (error_code, offset, timestamp) = match find(cx, topic, asked, isolation_level, now) {
         Ok((offset, timestamp)) => (ErrorCode::NONE, offset, timestamp),
         Err(code) => (code, NONE, NONE),
     };
@@ -67,6 +72,7 @@ fn find(
     cx: &Context<'_>,
     topic: Option<&Topic>,
     asked: &ListOffsetsPartition,
+    isolation_level: i8,
     now: Millis,
 ) -> Result<(Offset, Millis), ErrorCode> {
     let partition = topic
@@ -74,7 +80,11 @@ fn find(
         .ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
     check_leader_epoch(asked.current_leader_epoch)?;
     let reader = partition.reader(now)?;
-    let end = partition.high_watermark(now)?;
+    let end = if isolation_level == READ_COMMITTED {
+        partition.last_stable_offset(now)?
+    } else {
+        partition.high_watermark(now)?
+    };
     // A version that does not know a special timestamp does not get its meaning.
     let since = match asked.timestamp {
         MAX_TIMESTAMP => 7,

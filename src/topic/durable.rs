@@ -47,6 +47,8 @@ pub(super) struct Waiting {
     /// Bytes appended since the last flush began.
     unflushed_bytes: AtomicUsize,
     is_queued: AtomicBool,
+    /// A transaction has ended since: fetches of committed records may have more to read than was appended.
+    stable_moves: AtomicBool,
     list: Mutex<VecDeque<(Offset, Told)>>,
 }
 
@@ -80,6 +82,10 @@ impl fmt::Debug for Told {
 impl Waiting {
     pub(super) fn appended(&self, bytes: usize) {
         self.unflushed_bytes.fetch_add(bytes, Ordering::AcqRel);
+    }
+
+    pub(super) fn stable_moves(&self) {
+        self.stable_moves.store(true, Ordering::Release);
     }
 
     /// Tells `told` once everything below `wanted` is durable, which may be now; `durable` says how far that is.
@@ -242,11 +248,15 @@ fn flush(partition: &Arc<Partition>) {
     // Cleared first: what is appended from here on asks for a flush of its own.
     waiting.is_queued.store(false, Ordering::Release);
     let bytes = waiting.unflushed_bytes.swap(0, Ordering::AcqRel);
+    let stable_moves = waiting.stable_moves.swap(false, Ordering::AcqRel);
     match partition.flush() {
         Ok(end) => {
             waiting.release(Ok(end));
             // Readers see what is durable: for them it has been appended just now.
             partition.waiters.appended(bytes);
+            if stable_moves {
+                partition.waiters.disturb_all();
+            }
         }
         Err(code) => waiting.release(Err(code)),
     }

@@ -12,7 +12,7 @@ use quipu_protocol::ErrorCode;
 use quipu_storage::disk::Disk;
 use quipu_storage::retain::Policy;
 use quipu_storage::{
-    AppendError, Appended, Appender, CheckedBatch, LogConfig, Millis, Offset, Origin, Reader,
+    AppendError, Appended, Appender, CheckedBatch, LogConfig, Marker, Millis, Offset, Origin, Reader,
 };
 
 use super::durable::{Flushers, Mode, Told, Waiting};
@@ -131,15 +131,41 @@ impl Partition {
         origin: Origin,
         now: Millis,
     ) -> Result<Appended, AppendFailure> {
+        let write = |appender: &mut Appender| appender.append(batch, origin, now);
+        self.write(batch.bytes().len(), write, now)
+    }
+
+    /// Ends a producer's transaction here, and wakes the fetches that waited for it.
+    pub fn end_transaction(
+        self: &Arc<Self>,
+        marker: &Marker,
+        now: Millis,
+    ) -> Result<Appended, AppendFailure> {
+        let shown = self.mode() != Mode::Sync;
+        let write = |appender: &mut Appender| appender.end_transaction(marker, shown, now);
+        // Said before, so that the flush that shows the marker finds it.
+        self.waiting.stable_moves();
+        let ended = self.write(0, write, now)?;
+        if shown {
+            self.waiters.disturb_all();
+        }
+        Ok(ended)
+    }
+
+    fn write(
+        self: &Arc<Self>,
+        bytes: usize,
+        write: impl FnOnce(&mut Appender) -> Result<Appended, AppendError>,
+        now: Millis,
+    ) -> Result<Appended, AppendFailure> {
         let log = self.log(now).map_err(AppendFailure::Code)?;
         let (appended, has_chores) = {
             let mut appender = log.appender.lock();
             let appender =
                 appender.as_mut().ok_or(AppendFailure::Code(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION))?;
-            let appended = appender.append(batch, origin, now).map_err(AppendFailure::Log)?;
+            let appended = write(appender).map_err(AppendFailure::Log)?;
             (appended, appender.has_chores())
         };
-        let bytes = batch.bytes().len();
         match self.mode() {
             Mode::Sync => {
                 self.waiting.appended(bytes);
@@ -204,6 +230,12 @@ impl Partition {
             }
             Mode::Interval | Mode::Os => reader.end_offset(),
         })
+    }
+
+    /// First offset that a consumer of committed records may not read yet (T8).
+    pub fn last_stable_offset(&self, now: Millis) -> Result<Offset, ErrorCode> {
+        let high_watermark = self.high_watermark(now)?;
+        Ok(self.reader(now)?.last_stable_offset(high_watermark))
     }
 
     /// Runs `work` on the appender, if the log is open or can be opened.

@@ -12,10 +12,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use quipu_protocol::ErrorCode;
 use quipu_protocol::message::fetch::{
-    EpochEndOffset, FetchPartition, FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData,
+    AbortedTransaction, EpochEndOffset, FetchPartition, FetchRequest, FetchResponse, FetchableTopicResponse,
+    PartitionData,
 };
 use quipu_protocol::primitives::{Records, Str, Uuid};
-use quipu_storage::{Millis, Offset, ReadError};
+use quipu_storage::{Aborted, Millis, Offset, ReadError};
 
 use super::Context;
 use crate::topic::wait::{Place, Waiter};
@@ -25,7 +26,7 @@ use sessions::{Opened, Session};
 /// First version that names topics by id (KIP-516).
 const TOPIC_IDS_SINCE: i16 = 13;
 /// `isolation_level` of a consumer that wants committed records only.
-const READ_COMMITTED: i8 = 1;
+pub(super) const READ_COMMITTED: i8 = 1;
 
 /// One partition that is to be read.
 #[derive(Clone, Debug)]
@@ -46,8 +47,11 @@ pub struct Wanted {
 struct Found {
     error_code: ErrorCode,
     high_watermark: Offset,
+    last_stable_offset: Offset,
     log_start_offset: Offset,
     diverging_epoch: Option<EpochEndOffset>,
+    /// For consumers of committed records.
+    aborted: Option<Vec<AbortedTransaction>>,
     slices: Vec<Bytes>,
     bytes: usize,
 }
@@ -68,13 +72,14 @@ pub async fn fetch<'a>(cx: &Context<'_>, request: FetchRequest<'a>) -> FetchResp
     let min_bytes = (request.min_bytes.max(0) as usize).min(limit);
     let deadline = broker.clock.monotonic_ms() + Millis::from(request.max_wait_ms.max(0));
 
-    let mut found = read_all(&wanted, limit, broker.clock.now_ms());
+    let mut found = read_all(&wanted, request.isolation_level, limit, broker.clock.now_ms());
     if request.max_wait_ms > 0 && is_too_little(&found, min_bytes) {
-        found = wait_for_more(cx, &wanted, limit, min_bytes, deadline, found).await;
+        found =
+            wait_for_more(cx, &wanted, request.isolation_level, (limit, min_bytes), deadline, found).await;
     }
     let read: usize = found.iter().map(|f| f.bytes).sum();
     broker.metrics.fetched(read as u64);
-    respond(cx, request.isolation_level, wanted, found, session)
+    respond(cx, wanted, found, session)
 }
 
 /// True when a long poll should go on: no error to tell, and fewer bytes than the client wants.
@@ -87,8 +92,8 @@ fn is_too_little(found: &[Found], min_bytes: usize) -> bool {
 async fn wait_for_more(
     cx: &Context<'_>,
     wanted: &[Wanted],
-    limit: usize,
-    min_bytes: usize,
+    isolation_level: i8,
+    (limit, min_bytes): (usize, usize),
     deadline: Millis,
     mut found: Vec<Found>,
 ) -> Vec<Found> {
@@ -105,7 +110,7 @@ async fn wait_for_more(
     let mut stopping = cx.broker.stopping();
     loop {
         // Registered first, then looked again: what is appended from here on wakes us.
-        found = read_all(wanted, limit, cx.broker.clock.now_ms());
+        found = read_all(wanted, isolation_level, limit, cx.broker.clock.now_ms());
         if !is_too_little(&found, min_bytes) {
             return found;
         }
@@ -113,7 +118,7 @@ async fn wait_for_more(
         tokio::select! {
             () = waiter.woken() => {}
             () = cx.broker.clock.sleep_until(deadline) => {
-                return read_all(wanted, limit, cx.broker.clock.now_ms());
+                return read_all(wanted, isolation_level, limit, cx.broker.clock.now_ms());
             }
             _ = stopping.wait_for(|stop| *stop) => return found,
         }
@@ -121,13 +126,13 @@ async fn wait_for_more(
 }
 
 /// Reads every partition once, in order, within `limit` bytes. The first that has data gives at least one batch.
-fn read_all(wanted: &[Wanted], limit: usize, now: Millis) -> Vec<Found> {
+fn read_all(wanted: &[Wanted], isolation_level: i8, limit: usize, now: Millis) -> Vec<Found> {
     let mut room = limit;
     let mut nothing_yet = true;
     wanted
         .iter()
         .map(|wanted| {
-            let found = read_one(wanted, room.min(wanted.max_bytes), nothing_yet, now);
+            let found = read_one(wanted, isolation_level, room.min(wanted.max_bytes), nothing_yet, now);
             room = room.saturating_sub(found.bytes);
             nothing_yet &= found.bytes == 0;
             found
@@ -135,27 +140,46 @@ fn read_all(wanted: &[Wanted], limit: usize, now: Millis) -> Vec<Found> {
         .collect()
 }
 
-fn read_one(wanted: &Wanted, max_bytes: usize, at_least_one: bool, now: Millis) -> Found {
-    try_read(wanted, max_bytes, at_least_one, now).unwrap_or_else(|code| Found {
+fn read_one(
+    wanted: &Wanted,
+    isolation_level: i8,
+    max_bytes: usize,
+    at_least_one: bool,
+    now: Millis,
+) -> Found {
+    try_read(wanted, isolation_level, max_bytes, at_least_one, now).unwrap_or_else(|code| Found {
         error_code: code,
         high_watermark: -1,
+        last_stable_offset: -1,
         log_start_offset: -1,
         diverging_epoch: None,
+        aborted: None,
         slices: Vec::new(),
         bytes: 0,
     })
 }
 
-fn try_read(wanted: &Wanted, max_bytes: usize, at_least_one: bool, now: Millis) -> Result<Found, ErrorCode> {
+fn try_read(
+    wanted: &Wanted,
+    isolation_level: i8,
+    max_bytes: usize,
+    at_least_one: bool,
+    now: Millis,
+) -> Result<Found, ErrorCode> {
     let partition = wanted.partition.as_ref().map_err(|code| *code)?;
     check_leader_epoch(wanted.current_leader_epoch)?;
     let high_watermark = partition.high_watermark(now)?;
     let reader = partition.reader(now)?;
+    let last_stable_offset = reader.last_stable_offset(high_watermark);
+    let is_committed = isolation_level == READ_COMMITTED;
+    let upto = if is_committed { last_stable_offset } else { high_watermark };
     let mut found = Found {
         error_code: ErrorCode::NONE,
         high_watermark,
+        last_stable_offset,
         log_start_offset: reader.log_start_offset(),
         diverging_epoch: None,
+        aborted: is_committed.then(Vec::new),
         slices: Vec::new(),
         bytes: 0,
     };
@@ -166,8 +190,12 @@ fn try_read(wanted: &Wanted, max_bytes: usize, at_least_one: bool, now: Millis) 
         found.diverging_epoch = Some(EpochEndOffset { epoch: LEADER_EPOCH, end_offset: high_watermark });
         return Ok(found);
     }
-    match reader.read(wanted.fetch_offset, max_bytes, high_watermark, at_least_one) {
+    match reader.read(wanted.fetch_offset, max_bytes, upto, at_least_one) {
         Ok(read) => {
+            if is_committed && !read.slices.is_empty() {
+                // Asked for after the last stable offset: whatever has ended below it is listed.
+                found.aborted = Some(aborted(partition, wanted.fetch_offset, read.next_offset, now)?);
+            }
             found.bytes = read.slices.iter().map(Bytes::len).sum();
             found.slices = read.slices;
         }
@@ -178,6 +206,24 @@ fn try_read(wanted: &Wanted, max_bytes: usize, at_least_one: bool, now: Millis) 
         }
     }
     Ok(found)
+}
+
+/// T9: the aborted transactions whose records a consumer of committed records has to pass over in what it reads.
+fn aborted(
+    partition: &Partition,
+    from: Offset,
+    upto: Offset,
+    now: Millis,
+) -> Result<Vec<AbortedTransaction>, ErrorCode> {
+    let listed = partition.reader(now)?.aborted(from, upto).map_err(|error| {
+        tracing::error!(dir = %partition.dir().display(), "cannot read which transactions were aborted: {error}");
+        crate::error::read_code(&error)
+    })?;
+    let told = |aborted: Aborted| AbortedTransaction {
+        producer_id: aborted.producer_id,
+        first_offset: aborted.first_offset,
+    };
+    Ok(listed.into_iter().map(told).collect())
 }
 
 /// KIP-320: a client whose metadata is newer or older than ours must refresh it.
@@ -191,7 +237,6 @@ pub(super) fn check_leader_epoch(current: i32) -> Result<(), ErrorCode> {
 
 fn respond<'a>(
     cx: &Context<'_>,
-    isolation_level: i8,
     wanted: Vec<Wanted>,
     found: Vec<Found>,
     session: Option<Session>,
@@ -219,11 +264,11 @@ fn respond<'a>(
             partition_index: wanted.index,
             error_code: found.error_code,
             high_watermark: found.high_watermark,
-            last_stable_offset: found.high_watermark,
+            last_stable_offset: found.last_stable_offset,
             log_start_offset: found.log_start_offset,
             diverging_epoch: found.diverging_epoch.unwrap_or_default(),
-            // Null unless committed records were asked for; no transaction aborts anything yet.
-            aborted_transactions: (isolation_level == READ_COMMITTED && !has_failed).then(Vec::new),
+            // Null unless committed records were asked for.
+            aborted_transactions: found.aborted.filter(|_| !has_failed),
             preferred_read_replica: -1,
             records: Some(Records::Shared(found.slices)),
             ..Default::default()
