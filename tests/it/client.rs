@@ -45,16 +45,26 @@ impl Client {
 
     /// Sends whatever it is given.
     pub fn send_bytes(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).expect("bytes are sent");
+        self.try_send_bytes(bytes).expect("bytes are sent");
+    }
+
+    /// The same towards a broker that may be gone.
+    pub fn try_send_bytes(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.stream.write_all(bytes)
     }
 
     /// Reads one answer, header and body.
     pub fn receive(&mut self) -> Vec<u8> {
+        self.try_receive().expect("an answer")
+    }
+
+    /// The same from a broker that may be gone.
+    pub fn try_receive(&mut self) -> std::io::Result<Vec<u8>> {
         let mut length = [0; 4];
-        self.stream.read_exact(&mut length).expect("an answer");
+        self.stream.read_exact(&mut length)?;
         let mut answer = vec![0; i32::from_be_bytes(length) as usize];
-        self.stream.read_exact(&mut answer).expect("a whole answer");
-        answer
+        self.stream.read_exact(&mut answer)?;
+        Ok(answer)
     }
 
     /// Sends one request and reads its answer.

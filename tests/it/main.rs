@@ -3,6 +3,7 @@
 mod allocations;
 mod bad_input;
 mod client;
+mod crash;
 mod process;
 mod produce;
 mod restart;
