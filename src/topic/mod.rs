@@ -191,7 +191,10 @@ impl Topics {
     /// Removes the files of a topic that no longer exists.
     pub fn remove_files(&self, id: Uuid) {
         let dir = self.topic_dir(id);
-        if let Err(error) = self.disk.remove_dir_all(&dir) {
+        // A topic that was never written has no files.
+        if let Err(error) = self.disk.remove_dir_all(&dir)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
             tracing::warn!(dir = %dir.display(), "cannot remove a deleted topic's files: {error}");
         }
     }

@@ -3,9 +3,11 @@
 A suite is a folder with three files:
 
     run       prepares the suite and says how it is started (an instance of `Suite`)
-    pass      the tests that pass, one a line; each of them must run and pass
-    not-yet   every other test of the suite, with its reason: `NAME # REASON`;
-              a line that starts with `~` names a test whose result says nothing about the broker
+    pass      the tests that pass, one a line; each of them must run and pass.
+              `NAME # tries N: REASON` is for a test that loses a race of its own client now and then
+    not-yet   every other test of the suite, with its reason: `NAME # REASON`.
+              `~ NAME # REASON` is a test whose result says nothing about the broker,
+              `- NAME # REASON` one that is not even run (without --all), as it would only run into a timeout
 
 Tests that are in neither list are new: they are printed, and fail the run, so that the lists stay complete.
 
@@ -51,8 +53,11 @@ class Suite:
         """Fetches and builds what is missing. The only step that may use the network."""
         raise NotImplementedError
 
-    def commands(self, only):
-        """The processes to run, in turn: (label, arguments, folder, environment). `only` names tests, or is empty."""
+    def commands(self, only, without):
+        """The processes to run, in turn: (label, arguments, folder, environment).
+
+        `only` names the tests to run, all of them when it is empty; `without` those to leave out.
+        """
         raise NotImplementedError
 
     def read_line(self, label, line, seen):
@@ -148,14 +153,15 @@ class CargoSuite(Suite):
             raise Broken(f"{self.crate} has no test target {', '.join(sorted(missing))}")
         (self.cache / "programs.json").write_text(json.dumps({"source": str(source), "programs": programs}))
 
-    def commands(self, only):
+    def commands(self, only, without):
         built = json.loads((self.cache / "programs.json").read_text())
         environment = dict(os.environ, CARGO_MANIFEST_DIR=built["source"], **self.environment)
         for label in self.targets:
             wanted = [test.split("/", 1)[1] for test in only if test.startswith(label + "/")]
             if only and not wanted:
                 continue
-            arguments = [built["programs"][label], "--test-threads", str(self.test_threads), *wanted, *(["--exact"] if wanted else [])]
+            skipped = [word for test in without if test.startswith(label + "/") for word in ("--skip", test.split("/", 1)[1])]
+            arguments = [built["programs"][label], "--test-threads", str(self.test_threads), *wanted, *skipped, "--exact"]
             yield label, arguments, built["source"], environment
 
     OUTCOME = re.compile(r"^test (\S+)(?: - should panic)? \.\.\. (ok|FAILED|ignored)?")
@@ -274,48 +280,57 @@ def follow(suite, command, seen, log, end):
         process.wait()
 
 
-def read_lists(folder):
-    """The names that must pass, the reasons of the others, and those of the others whose result counts neither way."""
-    passing, reasons, either_way = [], {}, set()
-    for line in (folder / "pass").read_text().splitlines():
-        if line.strip() and not line.startswith("#"):
-            passing.append(line.strip())
-    for number, line in enumerate((folder / "not-yet").read_text().splitlines(), 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        test, _, reason = line.partition(" # ")
-        if not reason.strip():
-            raise Broken(f"{folder.name}/not-yet:{number}: a reason is missing")
-        name = test.removeprefix("~").strip()
-        reasons[name] = reason.strip()
-        if test.startswith("~"):
-            either_way.add(name)
-    twice = set(passing) & set(reasons) | {name for name in passing if passing.count(name) > 1}
-    if twice:
-        raise Broken(f"{folder.name}: listed twice: {', '.join(sorted(twice))}")
-    return passing, reasons, either_way
+class Lists:
+    """What `pass` and `not-yet` say: how often each listed test may be tried, and the reasons of the others."""
+
+    def __init__(self, folder):
+        self.tries, self.reasons, self.either_way, self.left_out = {}, {}, set(), set()
+        for where, name, remark in self.lines(folder / "pass"):
+            tries = re.match(r"tries (\d+): .", remark)
+            if remark and not tries:
+                raise Broken(f"{where}: a remark in this list has the form `tries N: REASON`")
+            self.add(where, name, self.tries, int(tries[1]) if tries else 1)
+        for where, name, remark in self.lines(folder / "not-yet"):
+            if not remark:
+                raise Broken(f"{where}: a reason is missing")
+            mark, _, rest = name.partition(" ")
+            special = {"~": self.either_way, "-": self.left_out}.get(mark)
+            if special is not None:
+                name = rest.strip()
+                special.add(name)
+            self.add(where, name, self.reasons, remark)
+
+    def add(self, where, name, names, value):
+        if name in self.tries or name in self.reasons:
+            raise Broken(f"{where}: {name} is listed twice")
+        names[name] = value
+
+    @staticmethod
+    def lines(file):
+        for number, line in enumerate(file.read_text().splitlines(), 1):
+            if line.strip() and not line.startswith("#"):
+                name, _, remark = line.partition(" # ")
+                yield f"{file.parent.name}/{file.name}:{number}", name.strip(), remark.strip()
 
 
-def judge(suite, seen, only):
-    """Compares a run with the lists; returns the counts and the complaints."""
-    passing, reasons, either_way = read_lists(suite.folder)
-    if only:
-        passing = [test for test in passing if test in only]
+def judge(lists, seen, only):
+    """Compares a run with the lists; returns the counts, the complaints and the new passes."""
+    listed = [test for test in lists.tries if not only or test in only]
     complaints, new = [], []
-    for test in passing:
+    for test in listed:
         result = seen.results.get(test, "missing")
         if result != PASSED:
             complaints.append(f"{result}: {test}")
     for test, result in seen.results.items():
-        if test not in passing and test not in reasons:
+        if test not in lists.tries and test not in lists.reasons:
             complaints.append(f"in neither list: {test} ({result})")
-        if test in reasons and test not in either_way and result == PASSED:
+        if test in lists.reasons and test not in lists.either_way and result == PASSED:
             new.append(test)
     counts = {
-        "listed": len(passing),
-        "passed": sum(seen.results.get(test) == PASSED for test in passing),
+        "listed": len(listed),
+        "passed": sum(seen.results.get(test) == PASSED for test in listed),
         "failed": len(complaints),
-        "not_yet": 0 if only else len(reasons),
+        "not_yet": 0 if only else len(lists.reasons),
         "new": len(new),
     }
     return counts, complaints, new
@@ -355,6 +370,7 @@ def main(suite):
     parser = argparse.ArgumentParser(description=f"Runs the suite of {suite.name} against a broker of its own.")
     parser.add_argument("--broker", choices=["quipu", "kafka"], default="quipu", help="which broker to start")
     parser.add_argument("--quipu", metavar="FILE", help="the quipu to start (default: the cached build of profile fast)")
+    parser.add_argument("--all", action="store_true", help="run those tests, too, that only run into a timeout")
     parser.add_argument("--prepare", action="store_true", help="only fetch and build the suite")
     parser.add_argument("--report", metavar="FILE", help="write the counts there, as JSON")
     parser.add_argument("--logs", metavar="DIR", help="where the logs go (default: the cache's folder logs)")
@@ -379,28 +395,51 @@ def run_against_broker(suite, arguments):
     logs = Path(arguments.logs or CACHE / "logs") / f"{suite.name}-{arguments.broker}"
     shutil.rmtree(logs, ignore_errors=True)
     logs.mkdir(parents=True)
+    lists = Lists(suite.folder)
     binary = quipu_binary(arguments.quipu) if arguments.broker == "quipu" else None
-    seen, broken = Seen(), []
+    broken = []
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix=f"quipu-{suite.name}-") as scratch:
         broker = Broker(suite, arguments.broker, binary, Path(scratch))
         try:
             broker.wait_until_ready()
             with open(logs / "suite.log", "wb") as log:
-                for command in suite.commands(arguments.test):
-                    stopped = follow(suite, command, seen, log, began + suite.limit_s)
-                    for test in list(seen.running):
-                        seen.ended(test, FAILED)
-                    if stopped:
-                        broken.append(stopped)
-                        break
+                without = set() if arguments.all else lists.left_out - set(arguments.test)
+                seen = run_tests(suite, arguments.test, without, log, began + suite.limit_s, broken)
+                if not broken:
+                    try_again(suite, lists, seen, log, began + suite.limit_s, broken)
         finally:
             wrong = broker.stop()
             shutil.copy(broker.log, logs / "broker.log")
         if wrong and not (arguments.broker == "kafka" and "by itself" not in wrong):
             broken.append(f"{wrong}\n{broker.tail()}")
-    counts, complaints, new = judge(suite, seen, arguments.test)
+    counts, complaints, new = judge(lists, seen, arguments.test)
     complaints += broken
     counts["failed"] = len(complaints)
     report(suite, arguments, counts, complaints, new, time.monotonic() - began, logs)
     return 1 if complaints else 0
+
+
+def run_tests(suite, only, without, log, end, broken):
+    """Runs the suite, or some of its tests; what cuts it short goes to `broken`."""
+    seen = Seen()
+    for command in suite.commands(only, without):
+        stopped = follow(suite, command, seen, log, end)
+        for test in list(seen.running):
+            seen.ended(test, FAILED)
+        if stopped:
+            broken.append(stopped)
+            break
+    return seen
+
+
+def try_again(suite, lists, seen, log, end, broken):
+    """Gives the tests whose client has a race the tries that the list allows them."""
+    for test, tries in lists.tries.items():
+        for number in range(2, tries + 1):
+            if seen.results.get(test) != FAILED or broken:
+                break
+            again = run_tests(suite, [test], set(), log, end, broken)
+            if again.results.get(test) == PASSED:
+                seen.results[test] = PASSED
+                print(f"  passed at try {number}: {test}")
