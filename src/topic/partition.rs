@@ -262,10 +262,14 @@ impl Partition {
         moved.map_err(|error| error::delete_code(&error))
     }
 
-    /// Deletes whole segments that `policy` no longer keeps. A log that nobody has used since the start is left closed:
-    /// its turn comes with its first use.
+    /// Whether somebody has used the log since the start.
+    pub fn is_open(&self) -> bool {
+        self.log.get().is_some()
+    }
+
+    /// Deletes whole segments that `policy` no longer keeps; opens the log for it. May wait for the disk.
     pub fn retain(&self, policy: &Policy, now: Millis) -> Result<(), ErrorCode> {
-        if self.log.get().is_none() || *policy == Policy::default() {
+        if *policy == Policy::default() {
             return Ok(());
         }
         let upto = self.high_watermark(now)?;

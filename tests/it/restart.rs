@@ -87,3 +87,43 @@ fn a_broker_told_to_stop_ends_soon_though_a_consumer_waits() {
     let _ = waiting.wait();
     assert!(took < Duration::from_secs(5), "{took:?}");
 }
+
+#[test]
+fn retention_deletes_what_is_too_old_even_in_a_log_that_nobody_uses() {
+    let dir = tempfile::tempdir().unwrap();
+    let quick = ["--override", "log.retention.check.interval.ms=50"];
+    let broker = Broker::serve(dir.path(), &[]);
+    output(&broker, &["topic", "create", "old", "-c", "retention.ms=1"]);
+    produce(&broker, "old", 0..10);
+    assert_eq!(broker.stop(), Some(0));
+    let broker = Broker::serve(dir.path(), &quick);
+    // Described by size, which opens nothing: only the upkeep can make it go.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while log_bytes(dir.path()) > 0 {
+        assert!(Instant::now() < deadline, "still {} bytes", log_bytes(dir.path()));
+        std::thread::yield_now();
+    }
+    assert_eq!(output(&broker, &["consume", "old", "-o", "start", "-e", "-f", "%v\n"]), "");
+    // What comes after goes on behind what is gone.
+    output(&broker, &["config", "set", "topic", "old", "retention.ms=-1"]);
+    produce(&broker, "old", 0..1);
+    assert_eq!(output(&broker, &["consume", "old", "-o", "start", "-e", "-f", "%o\n"]), "10\n");
+}
+
+/// Bytes in the segments of all topics.
+fn log_bytes(data_dir: &std::path::Path) -> u64 {
+    let mut dirs = vec![data_dir.join("topics")];
+    let mut bytes = 0;
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
+            match entry.metadata() {
+                Ok(metadata) if metadata.is_dir() => dirs.push(entry.path()),
+                Ok(metadata) if entry.path().extension().is_some_and(|e| e == "log") => {
+                    bytes += metadata.len()
+                }
+                _ => {}
+            }
+        }
+    }
+    bytes
+}
