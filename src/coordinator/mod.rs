@@ -27,7 +27,7 @@ use tokio::sync::Notify;
 use self::doors::{CoordinatorClock, CoordinatorLog, Durability, TopicLookup};
 use self::group::classic::{GroupView, JoinRequest, Leaving, State, SyncRequest};
 use self::group::offsets::CommitRequest;
-use self::group::{Committer, Group, JoinReply, MemberId, Reply, Step, SyncReply, Token};
+use self::group::{Committer, Group, JoinReply, MemberId, Record, Reply, Step, SyncReply, Token};
 use self::settings::{GroupSettings, PROTOCOLS_PER_MEMBER_MAX};
 use self::slots::{Deadlines, Slot, Slots};
 
@@ -175,13 +175,23 @@ impl GroupCoordinator {
         if now.tick >= self.next_offsets_check.load(Ordering::Relaxed) {
             let next = now.tick.saturating_add(settings.offsets_check_interval_ms.max(1));
             self.next_offsets_check.store(next, Ordering::Relaxed);
-            self.for_each(now, |group| group.expire_offsets(now.wall, &settings));
+            self.for_each(|slot| {
+                // A failed append is logged; what could not be removed now is removed the next time.
+                let step = slot.group.expire_offsets(now.wall, &settings);
+                let _ = self.advance(slot, now, step);
+                slot.is_known &= !slot.group.is_forgettable();
+            });
         }
     }
 
     /// Forgets the offsets of a topic that has been deleted.
     pub fn on_topic_deleted(&self, name: &str) {
-        self.for_each(self.clock.now(), |group| group.remove_topic(name));
+        let now = self.clock.now();
+        self.for_each(|slot| {
+            // A failed append is logged; the next start removes what is left.
+            let step = slot.group.remove_topic(name);
+            let _ = self.advance(slot, now, step);
+        });
     }
 
     /// Answers everything that waits, and everything that still comes, with `COORDINATOR_NOT_AVAILABLE`. Groups stay
@@ -485,13 +495,11 @@ impl GroupCoordinator {
         }
     }
 
-    fn for_each(&self, now: Now, plan: impl Fn(&Group) -> Step) {
+    fn for_each(&self, work: impl Fn(&mut Slot)) {
         for slot in self.slots.all() {
             let mut slot = slot.lock();
             if !slot.removed {
-                let step = plan(&slot.group);
-                // A failed append is logged; what could not be removed now is removed later.
-                let _ = self.advance(&mut slot, now, step);
+                work(&mut slot);
                 self.tidy(&mut slot);
             }
         }
@@ -499,7 +507,7 @@ impl GroupCoordinator {
 
     /// Drops the group if nothing is left of it, else sees to its next deadline.
     fn tidy(&self, slot: &mut Slot) {
-        if slot.group.is_forgettable() {
+        if slot.group.is_forgettable() && !slot.is_known {
             self.deadlines.forget(slot);
             self.slots.remove(slot);
         } else if self.deadlines.schedule(slot) {
@@ -551,6 +559,7 @@ impl GroupCoordinator {
             let settled = appended.as_ref().map(|_| ()).map_err(|error| *error);
             if let (false, Ok(durability)) = (step.records.is_empty(), &appended) {
                 slot.latest = durability.clone();
+                slot.is_known = !matches!(step.records.last(), Some(Record::Generation(None)));
             }
             step = slot.group.settle(now, step, settled);
             outcome.get_or_insert(appended);

@@ -19,9 +19,10 @@ pub struct GroupSettings {
     /// `group.initial.rebalance.delay.ms`: how long an empty group waits for more members after the first
     /// (0 here, 3 s in Kafka).
     pub initial_rebalance_delay_ms: i32,
-    /// `group.max.size`, at most [`GroupSettings::MEMBERS_MAX`]: members of one group, and also the number
-    /// of ids handed out but not yet joined.
+    /// `group.max.size`, at most [`GroupSettings::MEMBERS_MAX`]: members of one group.
     pub members_max: usize,
+    /// Most ids that one group may have handed out to clients that have not come back with them yet.
+    pub pending_members_max: usize,
     /// Most groups; joining or committing as one more gives `POLICY_VIOLATION`.
     pub groups_max: usize,
     /// Most bytes of subscriptions that the members of one group may hold together. The whole group goes into
@@ -47,6 +48,7 @@ impl Default for GroupSettings {
             session_timeout_ms_max: 30 * 60 * 1000,
             initial_rebalance_delay_ms: 0,
             members_max: Self::MEMBERS_MAX,
+            pending_members_max: Self::MEMBERS_MAX,
             groups_max: 100_000,
             group_bytes_max: 64 << 20,
             offset_metadata_bytes_max: 4_096,

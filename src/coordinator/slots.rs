@@ -23,6 +23,9 @@ pub(super) struct Slot {
     pub(super) waiters: HashMap<Token, oneshot::Sender<Delivery>>,
     /// The slot is no longer in the map: whoever got hold of it has to look again.
     pub(super) removed: bool,
+    /// Something of the group was kept once and it has not been deleted since: it stays, empty as it may be, until
+    /// expired offsets are looked for next.
+    pub(super) is_known: bool,
     /// Of the last append: what the group says may rest on it.
     pub(super) latest: Durability,
     /// Under which time the group is among the deadlines; `Millis::MAX` when it is not.
@@ -36,6 +39,7 @@ impl Slot {
             group: Group::new(id),
             waiters: HashMap::new(),
             removed: false,
+            is_known: false,
             latest: Durability::Done,
             scheduled: Millis::MAX,
             last_token: 0,

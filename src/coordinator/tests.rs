@@ -371,6 +371,8 @@ async fn offsets_go_with_their_topic_and_with_time() {
     groups.on_topic_deleted("other");
     assert_eq!(committed(&groups, "g"), Some(1));
     groups.on_topic_deleted("t");
+    assert_eq!((committed(&groups, "g"), groups.count()), (None, 1), "an empty group is still there");
+    pass(&world, &groups, GroupSettings::default().offsets_check_interval_ms);
     assert_eq!(groups.count(), 0);
 
     groups.commit("g", &nobody(), commit(1), None, true).await.unwrap();

@@ -16,7 +16,7 @@ const ALL_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
 /// Nobody asked for the operations.
 const OPERATIONS_OMITTED: i32 = i32::MIN;
 
-/// Shows groups with their members. Subscriptions and assignments are shown of stable groups only.
+/// Shows groups with their members. Subscriptions are shown of stable groups only, as in Kafka.
 ///
 /// Versions 0–6.
 pub async fn describe_groups<'a>(

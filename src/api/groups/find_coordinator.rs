@@ -26,7 +26,8 @@ pub async fn find_coordinator<'a>(
         let message = format!("There is no coordinator for key type {} here.", request.key_type);
         (ErrorCode::INVALID_REQUEST, Some(text(&message)))
     } else {
-        (ErrorCode::NONE, None)
+        // Kafka's message of no error; some clients print it.
+        (ErrorCode::NONE, Some(text("NONE")))
     };
     let (node_id, host, port) = if refused {
         (-1, String::new(), -1)

@@ -319,7 +319,7 @@ impl Classic {
         let bytes = self.members_bytes - member.map_or(0, Member::bytes) + bytes_of(&request.protocols);
         (within || replaces)
             && bytes <= settings.group_bytes_max
-            && (!request.member_id.is_empty() || self.pending_joins.len() < limit)
+            && (!request.member_id.is_empty() || self.pending_joins.len() < settings.pending_members_max)
     }
 
     /// The answer that a member of the current generation gets.

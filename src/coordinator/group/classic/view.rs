@@ -33,7 +33,7 @@ pub struct MemberView {
     pub client_host: Arc<str>,
     /// Metadata for the protocol agreed on; empty unless stable.
     pub metadata: Bytes,
-    /// Assignment; empty unless stable.
+    /// Its last assignment; while rebalancing the one that it is giving up.
     pub assignment: Bytes,
 }
 
@@ -48,7 +48,7 @@ impl Classic {
             client_id: member.client_id.clone(),
             client_host: member.client_host.clone(),
             metadata: if is_stable { member.metadata(&protocol) } else { Bytes::new() },
-            assignment: if is_stable { member.assignment.clone() } else { Bytes::new() },
+            assignment: member.assignment.clone(),
         });
         GroupView {
             state: self.state,
