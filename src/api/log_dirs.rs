@@ -1,10 +1,16 @@
-//! DescribeLogDirs (key 35): what the partitions take on disk, and how much room there is.
+//! DescribeLogDirs (key 35): what the partitions take on disk, and how much room there is. AlterReplicaLogDirs (key 34):
+//! moves them between directories.
 //!
-//! Versions 1–5: 4 adds the size of the volume (KIP-827). There is one log directory.
+//! DescribeLogDirs 1–5: 4 adds the size of the volume (KIP-827). AlterReplicaLogDirs 1–2. There is one log directory:
+//! everything is there already, and can go nowhere else.
 
 use std::sync::Arc;
 
 use quipu_protocol::ErrorCode;
+use quipu_protocol::message::alter_replica_log_dirs::{
+    AlterReplicaLogDirPartitionResult, AlterReplicaLogDirTopicResult, AlterReplicaLogDirsRequest,
+    AlterReplicaLogDirsResponse,
+};
 use quipu_protocol::message::describe_log_dirs::{
     DescribeLogDirsPartition, DescribeLogDirsRequest, DescribeLogDirsResponse, DescribeLogDirsResult,
     DescribeLogDirsTopic,
@@ -56,4 +62,36 @@ fn describe(topic: &Topic, is_wanted: impl Fn(&Arc<Partition>) -> bool) -> Descr
             })
             .collect(),
     }
+}
+
+/// Answers per partition whether it is in the directory asked for, which is all that can be done about it.
+pub async fn alter_replica_log_dirs<'a>(
+    cx: &Context<'_>,
+    request: AlterReplicaLogDirsRequest<'a>,
+) -> AlterReplicaLogDirsResponse<'a> {
+    let ours = cx.broker.data_dir().display().to_string();
+    let mut results = Vec::new();
+    for dir in request.dirs {
+        for asked in dir.topics {
+            let topic = cx.broker.topics.by_name(&asked.name);
+            let outcome = |partition| {
+                let exists = topic.as_ref().is_some_and(|topic| topic.partition(partition).is_some());
+                match (*dir.path == ours, exists) {
+                    (false, _) => ErrorCode::LOG_DIR_NOT_FOUND,
+                    (true, false) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+                    (true, true) => ErrorCode::NONE,
+                }
+            };
+            let partitions = asked
+                .partitions
+                .iter()
+                .map(|&partition_index| AlterReplicaLogDirPartitionResult {
+                    partition_index,
+                    error_code: outcome(partition_index),
+                })
+                .collect();
+            results.push(AlterReplicaLogDirTopicResult { topic_name: asked.name, partitions });
+        }
+    }
+    AlterReplicaLogDirsResponse { throttle_time_ms: 0, results }
 }

@@ -153,6 +153,7 @@ api_table! {
     AlterConfigs: alter_configs::AlterConfigsRequest => configs::alter_configs,
     IncrementalAlterConfigs: incremental_alter_configs::IncrementalAlterConfigsRequest => configs::incremental_alter_configs,
     ListConfigResources: list_config_resources::ListConfigResourcesRequest => configs::list_config_resources,
+    AlterReplicaLogDirs: alter_replica_log_dirs::AlterReplicaLogDirsRequest => log_dirs::alter_replica_log_dirs,
     DescribeLogDirs: describe_log_dirs::DescribeLogDirsRequest => log_dirs::describe_log_dirs,
     CreatePartitions: create_partitions::CreatePartitionsRequest => topics::create_partitions,
     DeleteGroups: delete_groups::DeleteGroupsRequest => groups::delete_groups,

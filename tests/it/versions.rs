@@ -102,6 +102,9 @@ fn every_announced_version_is_answered() {
         DeleteGroups: delete_groups::DeleteGroupsRequest { groups_names: vec![group()] } => delete_groups::DeleteGroupsResponse<'_>,
         IncrementalAlterConfigs: incremental_alter_configs::IncrementalAlterConfigsRequest::default() => incremental_alter_configs::IncrementalAlterConfigsResponse<'_>,
         OffsetDelete: offset_delete::OffsetDeleteRequest { group_id: group(), ..Default::default() } => offset_delete::OffsetDeleteResponse<'_>,
+        AlterReplicaLogDirs: alter_replica_log_dirs::AlterReplicaLogDirsRequest {
+            dirs: vec![alter_replica_log_dirs::AlterReplicaLogDir { path: "/elsewhere".into(), topics: Vec::new() }],
+        } => alter_replica_log_dirs::AlterReplicaLogDirsResponse<'_>,
         DescribeLogDirs: describe_log_dirs::DescribeLogDirsRequest { topics: None } => describe_log_dirs::DescribeLogDirsResponse<'_>,
         ElectLeaders: elect_leaders::ElectLeadersRequest {
             topic_partitions: Some(vec![elect_leaders::TopicPartitions { topic: "t".into(), partitions: vec![0, 9] }]),
