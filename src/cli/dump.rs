@@ -23,8 +23,8 @@ const MAX_RECORDS_BYTES: usize = 256 << 20;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   quipu dump quipu-data                               every partition
-  quipu dump quipu-data/orders-0 --records            one partition, with its records
-  quipu dump orders-0/00000000000000000000.log --format json
+  quipu dump quipu-data/topics/ID/0 --records         one partition, with its records
+  quipu dump 0/00000000000000000000.log --format json
 
 A file that holds zeros behind its last batch is well: that is space reserved for what comes next.
 The exit code is 1 when a batch is damaged.")]

@@ -1,13 +1,17 @@
-"""What a restart must not change, seen by clients: records, groups' offsets, topics, and what was acknowledged."""
+"""What a restart must not change, seen by clients: records, groups' offsets, topics, and what was acknowledged.
+
+And what is left on disk after a clean stop, seen by Kafka's own tool.
+"""
 
 import json
+import re
 import time
 from contextlib import contextmanager
 
-from .base import Failure, end, run, start
+from .base import KAFKA_JARS, Failure, end, run, start
 from .broker import Broker
 from .install import DATASETS, GO_CLIENT
-from .workloads import PUBLISHER, RUST_CLIENT, check_market, flight_files
+from .workloads import CODECS, PUBLISHER, RUST_CLIENT, check_market, flight_files
 
 ROWS = 20_000
 FIRST_SHARE = 12_000
@@ -69,5 +73,35 @@ def publisher_goes_on(binary):
                 end(publisher, 0)
             taken, refused = check_market(broker.bootstrap, stocks, ROUNDS, account, log, folder)
         return f"{taken} events, {refused} refused meanwhile"
+
+    return scenario
+
+
+def segments_for_kafka(binary):
+    """The sealed segments of a stopped broker are read, record by record, by Kafka's DumpLogSegments."""
+
+    def scenario(_bootstrap, prefix, log, folder):
+        lines, _ = flight_files(ROWS, log)
+        output = folder / "output"
+        with own_broker(binary, log) as broker:
+            for codec in CODECS:
+                topic = f"{prefix}-{codec}"
+                run([RUST_CLIENT, broker.bootstrap, prefix, "create", topic, 1], log, 30)
+                run([RUST_CLIENT, broker.bootstrap, prefix, "publish", topic, lines, codec], log, 60)
+            broker.stop_cleanly()
+            segments = [path for path in broker.folder.rglob("*.log") if path.parts[-4] == "topics" and path.stat().st_size > 0]
+            read = []
+            for segment in segments:
+                dump = ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", f"{KAFKA_JARS}/*"]
+                dump += ["org.apache.kafka.tools.DumpLogSegments", "--deep-iteration", "--files", segment]
+                run(dump, log, 60, stdout=output)
+                text = output.read_text()
+                if "isvalid: false" in text or "isvalid: true" not in text:
+                    raise Failure(f"{segment.name} of {segment.parent.parent.name} is not valid to Kafka: {text[:300]!r}")
+                read.append((text.count("\n| offset:"), re.search(r"compresscodec: (\w+)", text)[1]))
+            if sorted(read) != sorted((ROWS, codec) for codec in CODECS):
+                raise Failure(f"Kafka's tool read {read}, expected {ROWS} records of each codec")
+            broker.begin()
+        return f"{len(read)} segments, {ROWS} records each"
 
     return scenario
