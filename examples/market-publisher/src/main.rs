@@ -40,7 +40,7 @@ async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
         }
         // The market's tick: between two rounds the runtime has time for the publisher's task.
         tokio::select! {
-            () = tokio::time::sleep(Duration::from_millis(10)) => {}
+            () = tokio::time::sleep(Duration::from_millis(25)) => {}
             _ = tokio::signal::ctrl_c() => break 'rounds,
             _ = terminated.recv() => break 'rounds,
         }

@@ -15,7 +15,7 @@ from .workloads import CODECS, PUBLISHER, RUST_CLIENT, check_market, flight_file
 
 ROWS = 20_000
 FIRST_SHARE = 12_000
-ROUNDS = 200
+ROUNDS = 100
 
 
 @contextmanager
