@@ -62,16 +62,16 @@ enum Clock {
     Format(String),
 }
 
+/// Reads what follows a percent sign: the letter, and what stands in braces behind it.
+type Verb = fn(char, Option<&str>) -> Option<Result<Piece, String>>;
+
 impl Template {
     /// Reads a format. The error says where it is wrong.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         Self::parse_with(text, record_verb)
     }
 
-    fn parse_with(
-        text: &str,
-        verb: fn(char, Option<&str>) -> Option<Result<Piece, String>>,
-    ) -> Result<Self, String> {
+    fn parse_with(text: &str, verb: Verb) -> Result<Self, String> {
         let mut pieces = Vec::new();
         let mut literal = Vec::new();
         let mut rest = text;

@@ -25,6 +25,9 @@ use super::cluster::topic_name;
 use super::group::{self, group_id, read_assignment};
 use super::{ClientError, Cluster, Committed, TopicPartition};
 
+/// A topic's name and what became of the wish.
+pub type TopicOutcome = (String, Result<(), ClientError>);
+
 /// A topic to create.
 #[derive(Clone, Debug)]
 pub struct NewTopic {
@@ -43,7 +46,7 @@ pub fn create_topics(
     cluster: &mut Cluster,
     topics: &[NewTopic],
     validate_only: bool,
-) -> Result<Vec<(String, Result<(), ClientError>)>, ClientError> {
+) -> Result<Vec<TopicOutcome>, ClientError> {
     let wanted = topics
         .iter()
         .map(|topic| {
@@ -73,10 +76,7 @@ pub fn create_topics(
 }
 
 /// Deletes topics by name (DeleteTopics). A result per topic.
-pub fn delete_topics(
-    cluster: &mut Cluster,
-    names: &[String],
-) -> Result<Vec<(String, Result<(), ClientError>)>, ClientError> {
+pub fn delete_topics(cluster: &mut Cluster, names: &[String]) -> Result<Vec<TopicOutcome>, ClientError> {
     let version = cluster.any()?.version::<DeleteTopicsRequest>(i16::MAX)?;
     let request = DeleteTopicsRequest::default().with_timeout_ms(timeout_ms(cluster));
     let request = match version >= 6 {
