@@ -62,7 +62,10 @@ pub(super) fn run(args: DumpArgs) -> Result<(), Failure> {
     if damaged { Err(Failure::Shown) } else { Ok(()) }
 }
 
-/// Collects `.log` files: the path itself, or those inside of it, two directories deep, in order of name.
+/// How deep a partition's files lie in a data directory: `topics/<id>/<partition>`.
+const DEPTH_MAX: usize = 3;
+
+/// Collects `.log` files: the path itself, or those inside of it, in order of name.
 fn find_segments(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> io::Result<()> {
     if !fs::metadata(path)?.is_dir() {
         files.push(path.to_owned());
@@ -73,7 +76,7 @@ fn find_segments(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> io::Res
     entries.sort();
     for entry in entries {
         if entry.is_dir() {
-            if depth < 2 {
+            if depth < DEPTH_MAX {
                 find_segments(&entry, depth + 1, files)?;
             }
         } else if entry.extension().is_some_and(|extension| extension == "log") {

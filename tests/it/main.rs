@@ -2,6 +2,7 @@
 
 mod allocations;
 mod bad_input;
+mod cli;
 mod client;
 mod crash;
 mod process;
