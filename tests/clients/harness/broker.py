@@ -82,8 +82,9 @@ class Broker:
             raise Failure(f"the broker ended by itself with exit code {died}: {last_line(self.log)}")
         if code != 0:
             raise Failure(f"the broker did not stop cleanly (exit code {code}): {last_line(self.log)}")
-        if "panicked" in self.log.read_text(errors="replace"):
-            raise Failure("the broker's log tells of a panic")
+        for line in self.log.read_text(errors="replace").splitlines():
+            if "panicked" in line or " ERROR " in line:
+                raise Failure(f"the broker's log has: {line}")
 
     def stop_hard(self):
         end(self.process, 0.1)
