@@ -26,8 +26,8 @@ pub async fn find_coordinator<'a>(
         let message = format!("There is no coordinator for key type {} here.", request.key_type);
         (ErrorCode::INVALID_REQUEST, Some(text(&message)))
     } else {
-        // Kafka's message of no error; some clients print it.
-        (ErrorCode::NONE, Some(text("NONE")))
+        // Kafka's messages of no error; some clients print them.
+        (ErrorCode::NONE, Some(text(if cx.version < FIRST_BATCH { "NONE" } else { "" })))
     };
     let (node_id, host, port) = if refused {
         (-1, String::new(), -1)
