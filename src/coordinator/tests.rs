@@ -13,9 +13,10 @@ use super::doors::{CoordinatorClock, CoordinatorLog, Durability, DurabilitySende
 use super::group::classic::{JoinRequest, Leaving, Protocol, State, SyncRequest};
 use super::group::offsets::CommitRequest;
 use super::group::{Committer, Group, JoinReply};
+use super::membership::member_id;
 use super::records::CoordinatorRecord;
 use super::settings::GroupSettings;
-use super::{GroupCoordinator, Millis, Now, member_id};
+use super::{GroupCoordinator, Millis, Now};
 
 /// Log, topics and clock in one.
 #[derive(Default)]
