@@ -57,6 +57,7 @@
 //! and deletions, and runs them; [`Appender::flush`] where records must be durable; [`Appender::retain`] and
 //! [`Appender::expire_producers`] now and then.
 
+pub mod compact;
 pub mod compress;
 pub mod disk;
 pub mod record;
@@ -85,7 +86,9 @@ pub use config::{LogConfig, OnDamage, TimestampType};
 pub use error::{
     AppendError, BatchError, CorruptMessage, DeleteError, Fence, InvalidRecord, OpenError, ReadError,
 };
-pub use log::{Appended, Appender, Chore, Flush, Origin, ReadSlices, Reader};
+pub use log::{
+    Appended, Appender, Chore, Clean, CleanError, CleanReport, Flush, Origin, ReadSlices, Reader, Replacement,
+};
 pub use marker::{Aborted, Marker};
 pub use producers::{BatchMark, ProducerState};
 pub use recover::Recovery;

@@ -1,4 +1,5 @@
-//! The recovery point of a log, and its start: two kinds of state file, each named by the offset it is about.
+//! The recovery point of a log, its start, and how far it was compacted: three kinds of state file, each named by the
+//! offset it is about.
 //!
 //! A snapshot says that everything below its offset was whole and synced when it was written, where the log went on,
 //! and what was known about producers there. It stays true for ever, because bytes below it never change, so it needs
@@ -8,6 +9,7 @@
 //! <offset>.snap    "QSNP" u16 version; i64 offset; i64 base offset of its segment, u64 position in it,
 //!                  i64 time of that segment's first append or -1; producers; u32 CRC-32
 //! <offset>.start   "QSTR" u16 version; i64 log start offset; u32 CRC-32
+//! <offset>.clean   "QCLN" u16 version; (i64 end offset, i64 time) per round of compaction; u32 CRC-32
 //! ```
 //!
 //! The newest valid one counts. One generation before it is kept, in case the newest rots.
@@ -23,9 +25,11 @@ use crate::types::{Millis, NO_TIMESTAMP, Offset};
 
 pub(crate) const SNAPSHOT_SUFFIX: &str = ".snap";
 pub(crate) const START_SUFFIX: &str = ".start";
+pub(crate) const CLEANED_SUFFIX: &str = ".clean";
 
 const SNAPSHOT_MAGIC: &[u8; 4] = b"QSNP";
 const START_MAGIC: &[u8; 4] = b"QSTR";
+const CLEANED_MAGIC: &[u8; 4] = b"QCLN";
 const VERSION: u16 = 1;
 
 /// Generations of a state file that are kept.
@@ -83,6 +87,46 @@ pub(crate) fn write_start(disk: &dyn Disk, dir: &Path, offset: Offset) -> io::Re
     let mut out = StateWriter::new(START_MAGIC, VERSION);
     out.put(offset.to_be_bytes());
     write(disk, dir, offset, START_SUFFIX, &out.finish())
+}
+
+/// A round of compaction: everything below the offset was covered, at that time.
+pub(crate) type Cleaned = (Offset, Millis);
+
+/// Makes durable which rounds of compaction there were, the newest last; then drops generations that are too old.
+pub(crate) fn write_cleaned(disk: &dyn Disk, dir: &Path, rounds: &[Cleaned]) -> io::Result<()> {
+    let mut out = StateWriter::new(CLEANED_MAGIC, VERSION);
+    for (end, at) in rounds {
+        out.put(end.to_be_bytes());
+        out.put(at.to_be_bytes());
+    }
+    write(disk, dir, rounds.last().map_or(0, |round| round.0), CLEANED_SUFFIX, &out.finish())
+}
+
+/// The rounds of compaction that were recorded, oldest first. A damaged record only means that work is done again.
+pub(crate) fn read_cleaned(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<Cleaned>> {
+    let entries = disk.list(dir)?;
+    for offset in offsets(&entries, CLEANED_SUFFIX) {
+        let Some(bytes) = state::read(disk, &dir.join(file_name(offset, CLEANED_SUFFIX)))? else { continue };
+        let Some(mut state) = StateReader::open(&bytes, CLEANED_MAGIC, VERSION) else { continue };
+        let mut rounds = Vec::new();
+        while let (Some(end), Some(at)) = (state.take(), state.take()) {
+            rounds.push((i64::from_be_bytes(end), i64::from_be_bytes(at)));
+        }
+        return Ok(rounds);
+    }
+    Ok(Vec::new())
+}
+
+/// Where the segment begins that the oldest valid recovery point lies in. Segments before it are never scanned again,
+/// whichever of the points is believed; `None` when there is no point.
+pub(crate) fn oldest_point(disk: &dyn Disk, dir: &Path) -> io::Result<Option<Offset>> {
+    let entries = disk.list(dir)?;
+    let mut oldest = None;
+    for snapshot in snapshots(disk, dir, &entries) {
+        let segment = snapshot?.segment;
+        oldest = Some(oldest.map_or(segment, |known: Offset| known.min(segment)));
+    }
+    Ok(oldest)
 }
 
 fn write(disk: &dyn Disk, dir: &Path, offset: Offset, suffix: &str, bytes: &[u8]) -> io::Result<()> {

@@ -63,7 +63,7 @@ pub struct Appended {
 /// Dropping it is what a crash does. [`Appender::close`] leaves a log that opens without a scan.
 #[derive(Debug)]
 pub struct Appender {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     config: LogConfig,
     producers: Producers,
     active: Active,

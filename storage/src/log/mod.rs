@@ -14,6 +14,7 @@ use crate::types::Offset;
 
 mod appender;
 mod chore;
+mod clean;
 mod flush;
 mod reader;
 mod stamp;
@@ -21,6 +22,7 @@ mod stamp;
 pub(crate) use appender::start;
 pub use appender::{Appended, Appender, Origin};
 pub use chore::Chore;
+pub use clean::{Clean, CleanError, CleanReport, Replacement};
 pub use flush::Flush;
 pub use reader::{ReadSlices, Reader};
 

@@ -1,0 +1,296 @@
+//! Compaction held against a model: what a reader of a compacted log must still find (C1–C6).
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use quipu_protocol::record::BatchBuilder;
+use quipu_storage::compact::Policy;
+use quipu_storage::compress::Codec;
+use quipu_storage::disk::{Disk, MemoryDisk};
+use quipu_storage::record::OpenBatch;
+use quipu_storage::{Appender, CheckedBatch, LogConfig, Origin, Reader, open};
+
+const EAGER: Policy = Policy {
+    min_lag_ms: 0,
+    max_lag_ms: i64::MAX,
+    min_dirty_ratio: 0.0,
+    delete_retention_ms: 100,
+    map_bytes: 1 << 20,
+};
+
+/// Offset, key, value.
+type Seen = (i64, String, Option<String>);
+
+fn config() -> LogConfig {
+    LogConfig { segment_bytes: 2_000, ..LogConfig::default() }
+}
+
+fn append(
+    appender: &mut Appender,
+    records: &[(u8, bool)],
+    codec: Codec,
+    next: &mut u32,
+    now: i64,
+) -> Vec<Seen> {
+    let mut batch = BatchBuilder::new();
+    let mut wrote = Vec::new();
+    for (key, is_tombstone) in records {
+        let key = format!("k{key}");
+        let value = (!is_tombstone).then(|| format!("value {next} {}", "x".repeat(40)));
+        *next += 1;
+        batch.push(now, Some(key.as_bytes()), value.as_ref().map(String::as_bytes), &[]);
+        wrote.push((0, key, value));
+    }
+    let mut bytes = batch.finish();
+    if codec != Codec::None {
+        bytes = CheckedBatch::check(&bytes).unwrap().recompress(codec, None).unwrap();
+    }
+    let appended = appender.append(&CheckedBatch::check(&bytes).unwrap(), Origin::Producer, now).unwrap();
+    for (offset, seen) in (appended.base_offset..).zip(&mut wrote) {
+        seen.0 = offset;
+    }
+    wrote
+}
+
+fn chores(appender: &mut Appender) {
+    for chore in appender.take_chores() {
+        chore.run().unwrap();
+    }
+}
+
+fn clean(appender: &mut Appender, reader: &Reader, policy: &Policy, now: i64) {
+    chores(appender);
+    appender.sync().unwrap();
+    let upto = reader.end_offset();
+    if let Some(round) = appender.plan_clean(policy, upto, now).unwrap() {
+        let report = round.run(|new| appender.replace(new)).unwrap();
+        assert!(report.bytes_after <= report.bytes_before);
+    }
+}
+
+/// Everything that can be read, and that offsets have no gap.
+fn read_all(reader: &Reader) -> Vec<Seen> {
+    let mut seen = Vec::new();
+    let mut next = reader.log_start_offset();
+    while next < reader.end_offset() {
+        let read = reader.read(next, 4_096, reader.end_offset(), true).unwrap();
+        assert!(read.next_offset > next, "nothing at {next}");
+        for batch in read.batches() {
+            assert_eq!(batch.computed_crc(), batch.header().crc);
+            assert!(batch.header().base_offset <= next, "a gap before {}", batch.header().base_offset);
+            let open = OpenBatch::new(&batch, 1 << 20).unwrap();
+            for record in open.records() {
+                let record = record.unwrap();
+                let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+                seen.push((open.offset(&record), text(record.key.unwrap()), record.value.map(text)));
+            }
+            next = batch.header().last_offset() + 1;
+        }
+    }
+    seen
+}
+
+fn newest(records: &[Seen]) -> BTreeMap<String, (i64, Option<String>)> {
+    records.iter().map(|(offset, key, value)| (key.clone(), (*offset, value.clone()))).collect()
+}
+
+/// What must hold of a compacted log, whatever was dropped.
+fn check(written: &[Seen], found: &[Seen]) {
+    assert!(found.windows(2).all(|pair| pair[0].0 < pair[1].0), "order");
+    for record in found {
+        assert_eq!(written.get(record.0 as usize), Some(record), "a record changed");
+    }
+    let (wanted, got) = (newest(written), newest(found));
+    for (key, (offset, value)) in wanted {
+        match got.get(&key) {
+            Some(newest) => assert_eq!(*newest, (offset, value), "{key}"),
+            None => assert_eq!(value, None, "the newest value of {key} is gone"),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Append(Vec<(u8, bool)>, usize),
+    Clean,
+    /// Close and open again, or drop and open again.
+    Reopen(bool),
+    Wait,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let record = (0u8..8, prop::bool::weighted(0.2));
+    let step = prop_oneof![
+        8 => (prop::collection::vec(record, 1..6), 0usize..5).prop_map(|(records, codec)| Step::Append(records, codec)),
+        2 => Just(Step::Clean),
+        1 => any::<bool>().prop_map(Step::Reopen),
+        1 => Just(Step::Wait),
+    ];
+    prop::collection::vec(step, 1..80)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+    #[test]
+    fn a_compacted_log_has_the_newest_of_every_key(steps in steps(), small_map in any::<bool>()) {
+        let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+        let dir = Path::new("/log");
+        // A map that is full after 1,024 keys never fills here; it is the floor that is tried, not the size.
+        let policy = Policy { map_bytes: if small_map { 0 } else { EAGER.map_bytes }, ..EAGER };
+        let (mut appender, mut reader) = open(Arc::clone(&disk), dir, config(), 0).unwrap();
+        let (mut written, mut next, mut now) = (Vec::new(), 0, 1_000);
+        for step in steps {
+            match step {
+                Step::Append(records, codec) => {
+                    written.extend(append(&mut appender, &records, Codec::ALL[codec], &mut next, now));
+                }
+                Step::Clean => clean(&mut appender, &reader, &policy, now),
+                Step::Reopen(is_clean) => {
+                    if is_clean {
+                        appender.close().unwrap();
+                    } else {
+                        drop(appender);
+                    }
+                    (appender, reader) = open(Arc::clone(&disk), dir, config(), now).unwrap();
+                }
+                Step::Wait => now += 70,
+            }
+            check(&written, &read_all(&reader));
+            prop_assert_eq!(reader.end_offset(), written.len() as i64);
+        }
+        // Without any snapshot everything is scanned: a compacted log is whole then, too.
+        drop(appender);
+        for entry in disk.list(dir).unwrap().iter().filter(|entry| entry.name.ends_with(".snap")) {
+            disk.remove_file(&dir.join(&entry.name)).unwrap();
+        }
+        let before = read_all(&reader);
+        let (_appender, reader) = open(Arc::clone(&disk), dir, config(), now).unwrap();
+        prop_assert_eq!(read_all(&reader), before);
+    }
+}
+
+fn fill(appender: &mut Appender, rounds: u32, keys: u8, now: i64) -> Vec<Seen> {
+    let mut next = 0;
+    (0..rounds)
+        .flat_map(|n| append(appender, &[((n % u32::from(keys)) as u8, false)], Codec::None, &mut next, now))
+        .collect()
+}
+
+#[test]
+fn c1_superseded_records_go_and_the_log_gets_small() {
+    let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+    let (mut appender, reader) = open(disk, Path::new("/log"), config(), 0).unwrap();
+    let written = fill(&mut appender, 2_000, 5, 1_000);
+    let before = reader.size_bytes();
+    clean(&mut appender, &reader, &EAGER, 2_000);
+    let found = read_all(&reader);
+    check(&written, &found);
+    assert!(found.len() < 100, "{} records are left", found.len());
+    assert!(reader.size_bytes() < before / 10, "{before} bytes became {}", reader.size_bytes());
+    // Readers that begin anywhere find what follows.
+    for from in (0..2_000).step_by(37) {
+        let read = reader.read(from, 1 << 20, reader.end_offset(), true).unwrap();
+        assert!(read.next_offset > from);
+    }
+}
+
+#[test]
+fn c2_a_tombstone_stays_for_its_time_after_the_first_round_that_met_it() {
+    let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+    let (mut appender, reader) = open(disk, Path::new("/log"), config(), 0).unwrap();
+    let mut next = 0;
+    append(&mut appender, &[(0, false)], Codec::None, &mut next, 1_000);
+    append(&mut appender, &[(0, true)], Codec::None, &mut next, 1_000);
+    fill(&mut appender, 60, 3, 1_000);
+    let has_tombstone = |reader: &Reader| read_all(reader).iter().any(|(_, _, value)| value.is_none());
+    // The key 0 lives again in `fill`: take one that does not.
+    append(&mut appender, &[(200, false), (200, true)], Codec::None, &mut next, 1_000);
+    fill(&mut appender, 60, 3, 1_000);
+    clean(&mut appender, &reader, &EAGER, 5_000);
+    assert!(has_tombstone(&reader), "met for the first time");
+    fill(&mut appender, 60, 3, 5_050);
+    clean(&mut appender, &reader, &EAGER, 5_050);
+    assert!(has_tombstone(&reader), "50 ms later");
+    fill(&mut appender, 60, 3, 5_150);
+    clean(&mut appender, &reader, &EAGER, 5_150);
+    assert!(!has_tombstone(&reader), "150 ms later");
+}
+
+#[test]
+fn c3_young_records_and_the_active_segment_are_left_alone() {
+    let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+    let (mut appender, reader) = open(disk, Path::new("/log"), config(), 0).unwrap();
+    let written = fill(&mut appender, 200, 2, 1_000);
+    let young = Policy { min_lag_ms: 10_000, ..EAGER };
+    clean(&mut appender, &reader, &young, 2_000);
+    assert_eq!(read_all(&reader), written);
+    let lazy = Policy { min_dirty_ratio: 0.5, ..EAGER };
+    clean(&mut appender, &reader, &lazy, 2_000);
+    let after = read_all(&reader);
+    assert!(after.len() < written.len());
+    // Nothing new: not worth a round.
+    chores(&mut appender);
+    assert!(appender.plan_clean(&lazy, reader.end_offset(), 2_000).unwrap().is_none());
+    // What is in the active segment is all there.
+    assert_eq!(after.last(), written.last());
+}
+
+#[test]
+fn c5_a_round_that_stops_anywhere_leaves_old_or_new() {
+    for stop_after in 0..12 {
+        let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+        let dir = Path::new("/log");
+        let (mut appender, reader) = open(Arc::clone(&disk), dir, config(), 0).unwrap();
+        let written = fill(&mut appender, 400, 4, 1_000);
+        chores(&mut appender);
+        appender.sync().unwrap();
+        let round = appender.plan_clean(&EAGER, reader.end_offset(), 2_000).unwrap().unwrap();
+        let mut replaced = 0;
+        let stopped = round.run(|new| {
+            if replaced == stop_after {
+                return Err(std::io::Error::other("stopped here"));
+            }
+            replaced += 1;
+            appender.replace(new)
+        });
+        assert_eq!(stopped.is_err(), replaced == stop_after && stopped.is_err());
+        check(&written, &read_all(&reader));
+        drop(appender);
+        let (mut appender, reader) = open(disk, dir, config(), 2_000).unwrap();
+        check(&written, &read_all(&reader));
+        clean(&mut appender, &reader, &EAGER, 2_000);
+        check(&written, &read_all(&reader));
+    }
+}
+
+#[test]
+fn i9_a_producer_is_still_known_by_its_last_batch() {
+    let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+    let dir = Path::new("/log");
+    let (mut appender, reader) = open(Arc::clone(&disk), dir, config(), 0).unwrap();
+    let idempotent = |sequence: i32| {
+        let mut batch = BatchBuilder::new().producer(77, 0, sequence);
+        batch.push(1_000, Some(b"k0"), Some(b"old"), &[]);
+        batch.finish()
+    };
+    for sequence in 0..3 {
+        let bytes = idempotent(sequence);
+        appender.append(&CheckedBatch::check(&bytes).unwrap(), Origin::Producer, 1_000).unwrap();
+    }
+    fill(&mut appender, 200, 3, 1_000);
+    clean(&mut appender, &reader, &EAGER, 2_000);
+    drop(appender);
+    for entry in disk.list(dir).unwrap().iter().filter(|entry| entry.name.ends_with(".snap")) {
+        disk.remove_file(&dir.join(&entry.name)).unwrap();
+    }
+    let (mut appender, _) = open(disk, dir, config(), 2_000).unwrap();
+    let skipped = idempotent(9);
+    assert!(
+        appender.append(&CheckedBatch::check(&skipped).unwrap(), Origin::Producer, 2_000).is_err(),
+        "a gap in the sequence is still seen"
+    );
+    let next = idempotent(3);
+    appender.append(&CheckedBatch::check(&next).unwrap(), Origin::Producer, 2_000).unwrap();
+}
