@@ -1,10 +1,11 @@
-//! The one background loop: group timeouts, retention, and what else falls due.
+//! The one background loop: group timeouts, retention, compaction, and what else falls due.
 //!
 //! It runs beside the accept loop, never on a network thread, and sleeps until the next deadline.
 
 use std::sync::Arc;
 
 use quipu_storage::Millis;
+use quipu_storage::compact;
 use quipu_storage::retain::Policy;
 
 use crate::broker::Broker;
@@ -16,21 +17,57 @@ const OPENED_PER_ROUND: usize = 100;
 /// Runs until the broker stops.
 pub async fn run(broker: &Arc<Broker>) {
     let mut next_retention = broker.clock.monotonic_ms() + broker.settings().log.retention_check_interval_ms;
+    let mut next_compaction = broker.clock.monotonic_ms() + broker.settings().log.cleaner_backoff_ms;
     loop {
         let now = broker.clock.monotonic_ms();
-        if now >= next_retention {
-            // It waits for the disk: not on the thread that accepts connections.
-            let on_disk = Arc::clone(broker);
-            if tokio::task::spawn_blocking(move || retain(&on_disk)).await.is_err() {
-                tracing::error!("the upkeep of the logs panicked");
+        if now >= next_compaction {
+            if broker.settings().log.cleaner {
+                on_disk_thread(broker, compact_all).await;
             }
+            next_compaction = broker.clock.monotonic_ms() + broker.settings().log.cleaner_backoff_ms.max(1);
+        }
+        if now >= next_retention {
+            on_disk_thread(broker, retain).await;
             next_retention = now + broker.settings().log.retention_check_interval_ms;
         }
         broker.groups.expire(Now { tick: now, wall: broker.clock.now_ms() });
-        let next = broker.groups.next_deadline().min(next_retention);
+        let next = broker.groups.next_deadline().min(next_retention).min(next_compaction);
         tokio::select! {
             () = broker.clock.sleep_until(next) => {}
             () = broker.groups.deadline_moved() => {}
+        }
+    }
+}
+
+/// Runs work that waits for the disk, away from the thread that accepts connections.
+async fn on_disk_thread(broker: &Arc<Broker>, work: fn(&Broker)) {
+    let on_disk = Arc::clone(broker);
+    if tokio::task::spawn_blocking(move || work(&on_disk)).await.is_err() {
+        tracing::error!("the upkeep of the logs panicked");
+    }
+}
+
+/// Gives every compacted partition that has been used since the start its turn.
+fn compact_all(broker: &Broker) {
+    let map_bytes = usize::try_from(broker.settings().log.cleaner_dedupe_bytes).unwrap_or(0);
+    for topic in broker.topics.all() {
+        let config = topic.config();
+        if !config.cleanup.compact {
+            continue;
+        }
+        let policy = compact::Policy {
+            min_lag_ms: config.min_compaction_lag_ms,
+            max_lag_ms: config.max_compaction_lag_ms,
+            min_dirty_ratio: config.min_cleanable_dirty_ratio,
+            delete_retention_ms: config.delete_retention_ms,
+            map_bytes,
+        };
+        for partition in topic.partitions().iter().filter(|partition| partition.is_open()) {
+            if *broker.stopping().borrow() {
+                return;
+            }
+            // What goes wrong is logged there, and tried again in the next round.
+            let _ = partition.compact(&policy, broker.clock.now_ms());
         }
     }
 }

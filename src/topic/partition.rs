@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use quipu_protocol::ErrorCode;
+use quipu_storage::compact;
 use quipu_storage::disk::Disk;
 use quipu_storage::retain::Policy;
 use quipu_storage::{
@@ -282,6 +283,27 @@ impl Partition {
             self.waiters.disturb_all();
         }
         self.do_chores();
+        Ok(())
+    }
+
+    /// Does a round of compaction if it is worth one. May take long and wait for the disk; appends and reads go on.
+    pub fn compact(&self, policy: &compact::Policy, now: Millis) -> Result<(), ErrorCode> {
+        self.do_chores();
+        let upto = self.reader(now)?.last_stable_offset(self.high_watermark(now)?);
+        let failed = |error: &dyn std::fmt::Display| {
+            tracing::error!(dir = %self.dir.display(), "cannot compact: {error}");
+            ErrorCode::KAFKA_STORAGE_ERROR
+        };
+        let planned = self.with_appender(now, |appender| appender.plan_clean(policy, upto, now))?;
+        let Some(round) = planned.map_err(|error| failed(&error))? else { return Ok(()) };
+        let gone = || std::io::Error::other("the log was closed");
+        let replace =
+            |new| self.with_open_appender(|appender| appender.replace(new)).unwrap_or_else(|| Err(gone()));
+        let report = round.run(replace).map_err(|error| failed(&error))?;
+        tracing::info!(
+            dir = %self.dir.display(), before = report.bytes_before, after = report.bytes_after,
+            upto = report.covered_upto, "compacted"
+        );
         Ok(())
     }
 

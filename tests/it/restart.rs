@@ -127,3 +127,46 @@ fn log_bytes(data_dir: &std::path::Path) -> u64 {
     }
     bytes
 }
+
+#[test]
+fn a_compacted_topic_shrinks_while_it_serves() {
+    let dir = tempfile::tempdir().unwrap();
+    let quick = ["--override", "log.cleaner.backoff.ms=20"];
+    let broker = Broker::serve(dir.path(), &quick);
+    let compacted = ["topic", "create", "t", "-c", "cleanup.policy=compact", "-c", "segment.bytes=1048576"];
+    output(&broker, &compacted);
+    let mut written = 0;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    // Segments below two recovery points are compacted: write until that shows.
+    loop {
+        let input: String =
+            (0..4_000).map(|n| format!("k{}\t{} {}\n", n % 10, written + n, "x".repeat(200))).collect();
+        written += 4_000;
+        let sent = broker.run_with_input(&["produce", "t", "-K", "\\t"], input.as_bytes());
+        assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+        let described = output(&broker, &["consume", "t", "-o", "start", "-e", "-f", "%o\n"]);
+        if described.lines().count() < written / 2 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{} of {written} records are left", described.lines().count());
+    }
+    let newest = |broker: &Broker| -> std::collections::BTreeMap<String, String> {
+        let read = output(broker, &["consume", "t", "-o", "start", "-e", "-f", "%k %v\n"]);
+        read.lines()
+            .filter_map(|line| line.split_once(' '))
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .collect()
+    };
+    let before = newest(&broker);
+    assert_eq!(before.len(), 10);
+    for (n, (key, value)) in before.iter().enumerate() {
+        let number = value.split(' ').next().and_then(|text| text.parse::<usize>().ok());
+        assert_eq!(number, Some(written - 10 + n), "{key} has its newest value");
+    }
+    broker.kill();
+    let broker = Broker::serve(dir.path(), &quick);
+    assert_eq!(newest(&broker), before);
+    // What has no key is refused.
+    let refused = broker.run_with_input(&["produce", "t"], b"no key\n");
+    assert!(!refused.status.success());
+}

@@ -17,7 +17,7 @@ pub const KEYS: &[ConfigKey] = &[
         .doc("Codec in which batches are kept: one that comes in another is compressed anew. The value producer keeps each as it was sent."),
     key("compression.zstd.level", Int, Some("3"), Between(-131_072, 22)).acts().from("compression.zstd.level")
         .doc("Level used when the broker itself compresses with zstd."),
-    key("delete.retention.ms", Long, Some("86400000"), AtLeast(0)).not_yet().from("log.cleaner.delete.retention.ms")
+    key("delete.retention.ms", Long, Some("86400000"), AtLeast(0)).acts().from("log.cleaner.delete.retention.ms")
         .doc("How long compaction keeps a tombstone, so that a reader from the start still learns of the deletion."),
     key("errors.deadletterqueue.group.enable", Boolean, Some("false"), Any).not_yet()
         .doc("Whether share groups may write records that they give up on to this topic."),
@@ -39,7 +39,7 @@ pub const KEYS: &[ConfigKey] = &[
         .doc("With tiered storage, bytes of a partition to keep on this machine; -2 takes retention.bytes."),
     key("local.retention.ms", Long, Some("-2"), AtLeast(-2)).from("log.local.retention.ms")
         .doc("With tiered storage, how long to keep data on this machine; -2 takes retention.ms."),
-    key("max.compaction.lag.ms", Long, Some("9223372036854775807"), AtLeast(1)).not_yet().from("log.cleaner.max.compaction.lag.ms")
+    key("max.compaction.lag.ms", Long, Some("9223372036854775807"), AtLeast(1)).acts().from("log.cleaner.max.compaction.lag.ms")
         .doc("The longest that a record may wait for compaction."),
     key("max.decompressed.message.bytes", Int, Some("2147483639"), Between(1, 2_147_483_639)).not_yet().from("max.decompressed.message.bytes")
         .doc("Largest record after decompression that is accepted."),
@@ -51,9 +51,9 @@ pub const KEYS: &[ConfigKey] = &[
         .doc("How far a record's timestamp may lie behind the broker's clock."),
     key("message.timestamp.type", String, Some("CreateTime"), OneOf(&["CreateTime", "LogAppendTime"])).acts().from("log.message.timestamp.type")
         .doc("Whether records carry the time at which the producer made them or at which the broker appended them."),
-    key("min.cleanable.dirty.ratio", Double, Some("0.5"), Real(0.0, 1.0)).not_yet().from("log.cleaner.min.cleanable.ratio")
+    key("min.cleanable.dirty.ratio", Double, Some("0.5"), Real(0.0, 1.0)).acts().from("log.cleaner.min.cleanable.ratio")
         .doc("Share of not yet compacted data from which on a log is compacted."),
-    key("min.compaction.lag.ms", Long, Some("0"), AtLeast(0)).not_yet().from("log.cleaner.min.compaction.lag.ms")
+    key("min.compaction.lag.ms", Long, Some("0"), AtLeast(0)).acts().from("log.cleaner.min.compaction.lag.ms")
         .doc("How long a record is safe from compaction."),
     key("min.insync.replicas", Int, Some("1"), AtLeast(1)).not_yet().from("min.insync.replicas")
         .doc("Replicas that must have a record before an acks=all answer. There is one replica, so more than 1 cannot be met."),

@@ -17,13 +17,13 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Level used when the broker itself compresses with zstd."),
     key("cordoned.log.dirs", List, Some(""), Any).per_broker()
         .doc("Directories that take no new partitions; * stands for all."),
-    key("log.cleaner.backoff.ms", Long, Some("15000"), AtLeast(0)).cluster_wide().not_yet()
+    key("log.cleaner.backoff.ms", Long, Some("15000"), AtLeast(0)).cluster_wide().acts()
         .doc("How long compaction rests when there is nothing to do."),
-    key("log.cleaner.dedupe.buffer.size", Long, Some("134217728"), Any).cluster_wide().not_yet()
+    key("log.cleaner.dedupe.buffer.size", Long, Some("134217728"), Any).cluster_wide().acts()
         .doc("Memory for the keys that one compaction compares."),
-    key("log.cleaner.delete.retention.ms", Long, Some("86400000"), AtLeast(0)).cluster_wide().not_yet()
+    key("log.cleaner.delete.retention.ms", Long, Some("86400000"), AtLeast(0)).cluster_wide().acts()
         .doc("How long compaction keeps a tombstone, so that a reader from the start still learns of the deletion."),
-    key("log.cleaner.enable", Boolean, Some("true"), Any).not_yet()
+    key("log.cleaner.enable", Boolean, Some("true"), Any).acts()
         .doc("Whether logs are compacted."),
     key("log.cleaner.io.buffer.load.factor", Double, Some("0.9"), Any).cluster_wide()
         .doc("How full Kafka's table of keys may get in a compaction."),
@@ -31,11 +31,11 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Memory for reading and writing in Kafka's compaction."),
     key("log.cleaner.io.max.bytes.per.second", Double, Some("1.7976931348623157E308"), Any).cluster_wide().not_yet()
         .doc("Most bytes in a second that compaction reads and writes."),
-    key("log.cleaner.max.compaction.lag.ms", Long, Some("9223372036854775807"), AtLeast(1)).cluster_wide().not_yet()
+    key("log.cleaner.max.compaction.lag.ms", Long, Some("9223372036854775807"), AtLeast(1)).cluster_wide().acts()
         .doc("The longest that a record may wait for compaction."),
-    key("log.cleaner.min.cleanable.ratio", Double, Some("0.5"), Real(0.0, 1.0)).cluster_wide().not_yet()
+    key("log.cleaner.min.cleanable.ratio", Double, Some("0.5"), Real(0.0, 1.0)).cluster_wide().acts()
         .doc("Share of not yet compacted data from which on a log is compacted."),
-    key("log.cleaner.min.compaction.lag.ms", Long, Some("0"), AtLeast(0)).cluster_wide().not_yet()
+    key("log.cleaner.min.compaction.lag.ms", Long, Some("0"), AtLeast(0)).cluster_wide().acts()
         .doc("How long a record is safe from compaction."),
     key("log.cleaner.threads", Int, Some("1"), AtLeast(0)).cluster_wide()
         .doc("Threads that compact."),
