@@ -182,6 +182,9 @@ impl Broker {
         for (name, entry) in &catalog.state().topics {
             topics.insert(name, entry.id, entry.partitions, config.topic(&entry.configs));
         }
+        if disk.list(topics.root()).is_err() {
+            make_durably(&*disk, topics.root(), data_dir)?;
+        }
         remove_leftovers(&topics, &*disk)?;
         let next = catalog.state().next_producer_id;
         let broker = Arc::new_cyclic(|weak| Self {
@@ -354,6 +357,12 @@ impl Broker {
         // Checked under the lock: of two that ask for one name, the second is told that it exists.
         let CheckedTopic { partitions, configs, config } = self.check_topic(&asked)?;
         let id = self.clock.random_uuid();
+        self.topics.prepare(id).map_err(|error| {
+            Refused::new(
+                ErrorCode::KAFKA_STORAGE_ERROR,
+                format!("cannot make the topic's directory: {error}"),
+            )
+        })?;
         let event = Event::TopicCreated { name: asked.name.clone(), id, partitions, configs };
         catalog.record(vec![event], self.clock.now_ms()).map_err(storage_failed)?;
         Ok(self.topics.insert(&asked.name, id, partitions, config))
@@ -545,6 +554,15 @@ fn stopped() -> Refused {
 fn storage_failed(error: crate::catalog::CatalogError) -> Refused {
     tracing::error!("{error}");
     Refused::new(ErrorCode::KAFKA_STORAGE_ERROR, error.to_string())
+}
+
+/// Makes a directory of a new data directory so that its name, and those above it, survive a power cut.
+fn make_durably(disk: &dyn Disk, dir: &Path, data_dir: &Path) -> Result<(), StartError> {
+    disk.create_dir_all(dir).map_err(|error| StartError::io(dir, error))?;
+    for above in [Some(data_dir), data_dir.parent()].into_iter().flatten() {
+        disk.sync_dir(above).map_err(|error| StartError::io(above, error))?;
+    }
+    Ok(())
 }
 
 /// A crash between a topic's deletion and the removal of its files leaves them behind: removes what no topic owns.

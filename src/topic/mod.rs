@@ -141,6 +141,12 @@ impl Topics {
         self.maps.read().by_name.len()
     }
 
+    /// Makes a new topic's directory, durably: an acknowledged record must not vanish with the directory above its own.
+    pub fn prepare(&self, id: Uuid) -> std::io::Result<()> {
+        self.disk.create_dir_all(&self.topic_dir(id))?;
+        self.disk.sync_dir(&self.root)
+    }
+
     /// Adds a topic that the catalog has recorded.
     pub fn insert(&self, name: &str, id: Uuid, partitions: i32, config: TopicConfig) -> Arc<Topic> {
         let name: Arc<str> = name.into();
