@@ -23,11 +23,13 @@ use crate::config::{
 use crate::coordinator::GroupCoordinator;
 use crate::coordinator::doors::TopicLookup;
 use crate::coordinator::settings::GroupSettings;
+use crate::coordinator::txn::{TransactionCoordinator, TransactionsSettings};
 use crate::error::StartError;
 use crate::identity::Identity;
 use crate::metrics::Metrics;
 use crate::offsets_log::OffsetsLog;
 use crate::topic::{Topic, Topics, check_name, is_internal};
+use crate::transactions_log::TransactionsLog;
 
 /// Producer ids are reserved in the catalog this many at a time; a restart skips what was left of a block.
 const PRODUCER_ID_BLOCK: i64 = 1_000;
@@ -48,6 +50,8 @@ pub struct Broker {
     pub topics: Arc<Topics>,
     /// Consumer groups.
     pub groups: GroupCoordinator,
+    /// Transactions.
+    pub transactions: TransactionCoordinator,
     /// Fetch sessions.
     pub fetch_sessions: FetchSessions,
     /// Counters.
@@ -194,6 +198,11 @@ impl Broker {
                 Arc::clone(&topics) as Arc<dyn TopicLookup>,
                 Arc::new(clock.clone()),
             ),
+            transactions: TransactionCoordinator::new(
+                transactions_settings(&settings),
+                Arc::new(TransactionsLog::new(weak.clone())),
+                Arc::new(clock.clone()),
+            ),
             fetch_sessions: FetchSessions::new(settings.network.fetch_session_slots),
             config,
             identity,
@@ -207,6 +216,7 @@ impl Broker {
             request_memory: RequestMemory::new(settings.network.queued_max_request_bytes),
         });
         crate::offsets_log::replay(&broker)?;
+        crate::transactions_log::replay(&broker)?;
         Ok(broker)
     }
 
@@ -254,6 +264,7 @@ impl Broker {
     pub fn stop(&self) {
         self.stop.send_replace(true);
         self.groups.stop();
+        self.transactions.stop();
     }
 
     /// Closes every log cleanly. Call when the network has stopped.
@@ -472,6 +483,7 @@ impl Broker {
         if let Resource::Broker(_) = resource {
             self.config.set_dynamic(dynamic(state, self.node_id()));
             self.groups.set_settings(group_settings(&self.settings()));
+            self.transactions.set_settings(transactions_settings(&self.settings()));
         }
         for topic in self.topics.all() {
             let concerns = match resource {
@@ -544,6 +556,18 @@ fn group_settings(settings: &Settings) -> GroupSettings {
         offsets_retention_ms: settings.offsets.retention_ms,
         offsets_check_interval_ms: settings.offsets.retention_check_interval_ms,
         ..GroupSettings::default()
+    }
+}
+
+/// Likewise of transactions.
+fn transactions_settings(settings: &Settings) -> TransactionsSettings {
+    let transactions = &settings.transactions;
+    TransactionsSettings {
+        timeout_ms_max: transactions.max_timeout_ms,
+        id_expiration_ms: transactions.id_expiration_ms.into(),
+        abort_interval_ms: transactions.abort_interval_ms.into(),
+        expire_interval_ms: transactions.expire_interval_ms.into(),
+        ..TransactionsSettings::default()
     }
 }
 

@@ -37,4 +37,5 @@ pub mod net;
 pub mod offsets_log;
 pub mod server;
 pub mod topic;
+pub mod transactions_log;
 pub mod upkeep;

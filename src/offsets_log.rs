@@ -3,8 +3,8 @@
 use std::sync::{Arc, Weak};
 
 use quipu_protocol::ErrorCode;
-use quipu_protocol::record::{BatchBuilder, Batches, Records};
-use quipu_storage::{CheckedBatch, Millis, Origin};
+use quipu_protocol::record::{Attributes, BatchBuilder, Batches, Records};
+use quipu_storage::{CheckedBatch, Marker, Millis, Offset, Origin};
 
 use crate::broker::{Broker, CreateTopic};
 use crate::coordinator::Now;
@@ -37,10 +37,36 @@ impl CoordinatorLog for OffsetsLog {
         records: Vec<CoordinatorRecord>,
         now: Millis,
     ) -> Result<Durability, ErrorCode> {
+        self.write(group_id, records, None, now)
+    }
+
+    fn append_in_transaction(
+        &self,
+        group_id: &str,
+        records: Vec<CoordinatorRecord>,
+        producer: (i64, i16),
+        now: Millis,
+    ) -> Result<Durability, ErrorCode> {
+        self.write(group_id, records, Some(producer), now)
+    }
+}
+
+impl OffsetsLog {
+    fn write(
+        &self,
+        group_id: &str,
+        records: Vec<CoordinatorRecord>,
+        producer: Option<(i64, i16)>,
+        now: Millis,
+    ) -> Result<Durability, ErrorCode> {
         let broker = self.broker.upgrade().ok_or(ErrorCode::COORDINATOR_NOT_AVAILABLE)?;
         let topic = topic(&broker)?;
         let partition = partition_of(&topic, group_id).ok_or(ErrorCode::COORDINATOR_NOT_AVAILABLE)?;
         let mut batch = BatchBuilder::new();
+        if let Some((id, epoch)) = producer {
+            let attributes = Attributes::default().with_transactional(true);
+            batch = batch.producer(id, epoch, -1).attributes(attributes);
+        }
         for record in &records {
             batch.push(now, Some(&record.key), record.value.as_deref(), &[]);
         }
@@ -53,13 +79,7 @@ impl CoordinatorLog for OffsetsLog {
             tracing::error!(group = group_id, "cannot write a group record: {failure:?}");
             failure.code()
         })?;
-        let mut durability = Durability::Done;
-        partition.when_durable(appended.last_offset + 1, || {
-            let (sender, pending) = Durability::pending();
-            durability = pending;
-            Told::Coordinator(sender)
-        });
-        Ok(durability)
+        Ok(durability_of(&partition, appended.last_offset + 1))
     }
 }
 
@@ -92,11 +112,27 @@ pub fn topic(broker: &Broker) -> Result<Arc<Topic>, ErrorCode> {
     }
 }
 
+/// Whether everything below `end` is durable.
+pub(crate) fn durability_of(partition: &Partition, end: Offset) -> Durability {
+    let mut durability = Durability::Done;
+    partition.when_durable(end, || {
+        let (sender, pending) = Durability::pending();
+        durability = pending;
+        Told::Coordinator(sender)
+    });
+    durability
+}
+
+/// The number of the partition that holds a group, or a transactional id, of `count`.
+pub(crate) fn partition_index(id: &str, count: usize) -> i32 {
+    let hash = java_hash(id) & i32::MAX;
+    hash % (count.max(1) as i32)
+}
+
 /// The partition that holds a group: chosen as Kafka does, so that its tools look in the right one.
 fn partition_of(topic: &Topic, group_id: &str) -> Option<Arc<Partition>> {
     let partitions = topic.partitions();
-    let hash = java_hash(group_id) & i32::MAX;
-    partitions.get(hash as usize % partitions.len().max(1)).cloned()
+    partitions.get(partition_index(group_id, partitions.len()) as usize).cloned()
 }
 
 /// `String.hashCode` of Java: over UTF-16 units.
@@ -108,15 +144,22 @@ fn java_hash(text: &str) -> i32 {
 pub fn replay(broker: &Arc<Broker>) -> Result<(), StartError> {
     let now = broker.clock.now_ms();
     if let Some(topic) = broker.topics.by_name(OFFSETS_TOPIC) {
-        for partition in topic.partitions().iter() {
-            replay_partition(broker, partition, now)?;
+        let partitions = topic.partitions();
+        for partition in partitions.iter() {
+            replay_partition(broker, partition, partitions.len(), now)?;
         }
     }
     broker.groups.finish_loading(Now { tick: broker.clock.monotonic_ms(), wall: now });
     Ok(())
 }
 
-fn replay_partition(broker: &Broker, partition: &Partition, now: Millis) -> Result<(), StartError> {
+fn replay_partition(
+    broker: &Broker,
+    partition: &Partition,
+    count: usize,
+    now: Millis,
+) -> Result<(), StartError> {
+    let is_here = |group: &str| partition_index(group, count) == partition.index();
     let damaged = |reason: String| StartError::Damaged { path: partition.dir().to_owned(), reason };
     let reader = partition.reader(now).map_err(|code| damaged(code.to_string()))?;
     let end = reader.end_offset();
@@ -128,15 +171,19 @@ fn replay_partition(broker: &Broker, partition: &Partition, now: Millis) -> Resu
             for batch in Batches::new(slice) {
                 let header = batch.header();
                 next = header.last_offset() + 1;
-                // Written by us, never compressed; control batches come with transactions.
+                if let Some(marker) = Marker::read(&batch) {
+                    broker.groups.end_transaction(marker.producer_id, marker.is_commit, is_here);
+                }
+                // Written by us, never compressed.
                 if header.attributes.is_control() {
                     continue;
                 }
+                let producer = header.attributes.is_transactional().then_some(header.producer_id);
                 for record in Records::new(batch.payload(), header.records_count) {
                     let record = record.map_err(|e| damaged(e.to_string()))?;
                     if let Some(key) = record.key {
                         // One record that cannot be read must not take every group with it.
-                        if let Err(error) = broker.groups.replay(key, record.value) {
+                        if let Err(error) = broker.groups.replay(key, record.value, producer) {
                             tracing::error!("a group record is passed over: {error}");
                         }
                     }

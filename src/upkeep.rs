@@ -16,6 +16,22 @@ const OPENED_PER_ROUND: usize = 100;
 
 /// Runs until the broker stops.
 pub async fn run(broker: &Arc<Broker>) {
+    tokio::join!(run_logs_and_groups(broker), run_transactions(broker));
+}
+
+/// Writing markers waits for the disk, which nothing else here should wait for.
+async fn run_transactions(broker: &Arc<Broker>) {
+    let transactions = &broker.transactions;
+    loop {
+        tokio::select! {
+            () = broker.clock.sleep_until(transactions.next_deadline()) => {}
+            () = transactions.has_stranded() => {}
+        }
+        transactions.run_due().await;
+    }
+}
+
+async fn run_logs_and_groups(broker: &Arc<Broker>) {
     let mut next_retention = broker.clock.monotonic_ms() + broker.settings().log.retention_check_interval_ms;
     let mut next_compaction = broker.clock.monotonic_ms() + broker.settings().log.cleaner_backoff_ms;
     loop {

@@ -17,6 +17,7 @@ pub mod produce;
 pub mod producers;
 pub mod replicas;
 pub mod topics;
+pub mod txn;
 pub mod versions;
 
 use std::fmt;
@@ -149,6 +150,14 @@ api_table! {
     DeleteRecords: delete_records::DeleteRecordsRequest => delete_records::delete_records,
     InitProducerId: init_producer_id::InitProducerIdRequest => producers::init_producer_id,
     OffsetForLeaderEpoch: offset_for_leader_epoch::OffsetForLeaderEpochRequest => list_offsets::offset_for_leader_epoch,
+    AddPartitionsToTxn: add_partitions_to_txn::AddPartitionsToTxnRequest => txn::add_partitions_to_txn,
+    AddOffsetsToTxn: add_offsets_to_txn::AddOffsetsToTxnRequest => txn::add_offsets_to_txn,
+    EndTxn: end_txn::EndTxnRequest => txn::end_txn,
+    WriteTxnMarkers: write_txn_markers::WriteTxnMarkersRequest => txn::write_txn_markers,
+    TxnOffsetCommit: txn_offset_commit::TxnOffsetCommitRequest => txn::txn_offset_commit,
+    DescribeProducers: describe_producers::DescribeProducersRequest => txn::describe_producers,
+    DescribeTransactions: describe_transactions::DescribeTransactionsRequest => txn::describe_transactions,
+    ListTransactions: list_transactions::ListTransactionsRequest => txn::list_transactions,
     DescribeConfigs: describe_configs::DescribeConfigsRequest => configs::describe_configs,
     AlterConfigs: alter_configs::AlterConfigsRequest => configs::alter_configs,
     IncrementalAlterConfigs: incremental_alter_configs::IncrementalAlterConfigsRequest => configs::incremental_alter_configs,

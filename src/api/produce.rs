@@ -4,18 +4,22 @@
 //! id (KIP-516). Batches stay as the producer made them; nothing here decodes a record unless a topic's settings
 //! demand it.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use quipu_protocol::ErrorCode;
 use quipu_protocol::message::produce::{
     BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, ProduceRequest,
     ProduceResponse, TopicProduceResponse,
 };
 use quipu_protocol::primitives::{Records, Str};
-use quipu_protocol::record::RecordView;
+use quipu_protocol::record::{BatchHeader, RecordView};
 use quipu_storage::compress::Codec;
 use quipu_storage::{CheckedBatch, Millis, Origin};
 
 use super::{Close, Context};
 use crate::config::{Compression, TopicConfig};
+use crate::coordinator::txn::machine::Identity;
 use crate::error;
 use crate::topic::durable::Awaited;
 use crate::topic::{AppendFailure, Topic};
@@ -24,6 +28,11 @@ use crate::topic::{AppendFailure, Topic};
 const ZSTD_SINCE: i16 = 7;
 /// First version that names topics by id (KIP-516).
 const TOPIC_IDS_SINCE: i16 = 13;
+
+/// First version whose clients know TRANSACTION_ABORTABLE (KIP-890).
+const ABORTABLE_SINCE: i16 = 11;
+/// First version that adds partitions to the transaction (KIP-890).
+const IMPLICIT_ADD_SINCE: i16 = 12;
 
 /// `acks` of a producer that wants to know that its records are durable.
 const ALL: i16 = -1;
@@ -36,10 +45,12 @@ pub async fn produce<'a>(
 ) -> Result<(Option<ProduceResponse<'a>>, Awaited), Close> {
     let now = cx.broker.clock.now_ms();
     let refused = match request.acks {
-        // Transactions are not built yet: no transactional producer can have been given an id.
-        _ if request.transactional_id.is_some() => Some(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
         -1..=1 => None,
         _ => Some(ErrorCode::INVALID_REQUIRED_ACKS),
+    };
+    let transaction = match (refused, request.transactional_id.as_deref()) {
+        (None, Some(id)) => Some(Transactional { id, added: add_partitions(cx, id, &request).await }),
+        _ => None,
     };
     let mut failed = None;
     let mut awaited = Awaited::default();
@@ -58,7 +69,7 @@ pub async fn produce<'a>(
                 (None, Err(code)) => Err(Refusal::from(*code)),
                 (None, Ok(topic)) => {
                     let told = (request.acks == ALL).then_some(&mut awaited);
-                    append(cx, topic, &partition, told, now)
+                    append(cx, topic, &partition, transaction.as_ref(), told, now)
                 }
             };
             let response = match outcome {
@@ -129,6 +140,7 @@ fn append(
     cx: &Context<'_>,
     topic: &Topic,
     data: &PartitionProduceData<'_>,
+    transaction: Option<&Transactional<'_>>,
     awaited: Option<&mut Awaited>,
     now: Millis,
 ) -> Result<PartitionProduceResponse<'static>, Refusal> {
@@ -176,7 +188,24 @@ fn append(
     if config.cleanup.compact {
         check_keys(&batch)?;
     }
-    let appended = partition.append(&batch, Origin::Producer, now).map_err(|failure| {
+    let header = batch.header();
+    let appended = if header.attributes.is_transactional() {
+        let transaction = transaction.ok_or(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED)?;
+        let producer = (header.producer_id, header.producer_epoch);
+        if let Some((_, code)) = transaction.added.iter().find(|(refused, _)| *refused == producer) {
+            return Err(Refusal::from(transaction_code(*code, cx.version)));
+        }
+        // SAFETY (T5): the transaction cannot end between the check and the append.
+        cx.broker
+            .transactions
+            .within(transaction.id, producer, topic.name(), data.index, || {
+                partition.append(&batch, Origin::Transaction, now)
+            })
+            .map_err(|code| transaction_code(code, cx.version))?
+    } else {
+        partition.append(&batch, Origin::Producer, now)
+    };
+    let appended = appended.map_err(|failure| {
         let message = match &failure {
             AppendFailure::Log(error) => Some(error.to_string()),
             AppendFailure::Code(_) => None,
@@ -210,6 +239,64 @@ fn target(config: &TopicConfig, sent: Codec) -> Option<(Codec, Option<i32>)> {
         Compression::Zstd(level) => (Codec::Zstd, Some(level)),
     };
     (codec != sent).then_some((codec, level))
+}
+
+/// What is known of a transactional request before its batches are appended.
+struct Transactional<'a> {
+    id: &'a str,
+    /// Producers whose partitions could not be added to the transaction, and why.
+    added: Vec<(Identity, ErrorCode)>,
+}
+
+/// Transactions of version 2 add a partition with the first batch for it (KIP-890). Who sends anything twice for one
+/// partition, or nonsense, is refused later, batch by batch.
+async fn add_partitions(
+    cx: &Context<'_>,
+    id: &str,
+    request: &ProduceRequest<'_>,
+) -> Vec<(Identity, ErrorCode)> {
+    if cx.version < IMPLICIT_ADD_SINCE {
+        return Vec::new();
+    }
+    let mut wanted: BTreeMap<Identity, Vec<_>> = BTreeMap::new();
+    for data in &request.topic_data {
+        let topic = if cx.version >= TOPIC_IDS_SINCE {
+            cx.broker.topics.by_id(data.topic_id)
+        } else {
+            cx.broker.topics.by_name(&data.name)
+        };
+        let Some(topic) = topic else { continue };
+        for partition in &data.partition_data {
+            let Some(Records::Borrowed(bytes)) = &partition.records else { continue };
+            let Ok(header) = BatchHeader::parse(bytes) else { continue };
+            if header.attributes.is_transactional() && topic.partition(partition.index).is_some() {
+                let producer = (header.producer_id, header.producer_epoch);
+                wanted.entry(producer).or_default().push((Arc::clone(topic.name()), partition.index));
+            }
+        }
+    }
+    let mut refused = Vec::new();
+    for (producer, partitions) in wanted {
+        if let Err(code) = cx.broker.transactions.add_partitions(id, producer, &partitions).await {
+            refused.push((producer, code));
+        }
+    }
+    refused
+}
+
+/// What a producer is told when the coordinator does not let it append, as far as its version knows of it.
+fn transaction_code(code: ErrorCode, version: i16) -> ErrorCode {
+    match code {
+        ErrorCode::PRODUCER_FENCED => ErrorCode::INVALID_PRODUCER_EPOCH,
+        ErrorCode::TRANSACTION_ABORTABLE if version < ABORTABLE_SINCE => ErrorCode::INVALID_TXN_STATE,
+        ErrorCode::CONCURRENT_TRANSACTIONS if version >= IMPLICIT_ADD_SINCE => code,
+        // One that every client takes for a reason to send again.
+        ErrorCode::CONCURRENT_TRANSACTIONS
+        | ErrorCode::COORDINATOR_LOAD_IN_PROGRESS
+        | ErrorCode::COORDINATOR_NOT_AVAILABLE
+        | ErrorCode::NOT_COORDINATOR => ErrorCode::NOT_ENOUGH_REPLICAS,
+        code => code,
+    }
 }
 
 fn check_size(batch: &CheckedBatch<'_>, limit: usize) -> Result<(), Refusal> {

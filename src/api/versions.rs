@@ -11,8 +11,21 @@ use quipu_protocol::primitives::Str;
 
 use super::{Context, Row, table};
 
-/// Kafka's `metadata.version` levels: 3.3 (KRaft, 7) up to 4.3 (30).
-const METADATA_VERSIONS: (i16, i16) = (7, 30);
+/// A feature of Kafka with a level of its own: the levels that there are; the highest is in force.
+struct Feature {
+    name: &'static str,
+    min: i16,
+    max: i16,
+}
+
+/// `metadata.version`: Kafka 3.3 (KRaft, 7) up to 4.3 (30). `transaction.version`: with 2 clients choose an epoch per
+/// transaction (KIP-890).
+const FEATURES: &[Feature] = &[
+    Feature { name: "metadata.version", min: 7, max: 30 },
+    Feature { name: "transaction.version", min: 0, max: 2 },
+];
+/// First version that may tell of a feature whose levels begin at zero.
+const ZERO_SINCE: i16 = 4;
 /// First version that names the client's software, whose form is checked (KIP-511).
 const SOFTWARE_SINCE: i16 = 3;
 
@@ -32,18 +45,28 @@ pub async fn api_versions<'a>(
     if wrong_cluster || wrong_node {
         return ApiVersionsResponse { error_code: ErrorCode::REBOOTSTRAP_REQUIRED, ..Default::default() };
     }
-    let (min_version, max_version) = METADATA_VERSIONS;
-    let name = Str::Borrowed("metadata.version");
+    // A reader of version 3 cannot take a range that begins at zero (KAFKA-17011).
+    let is_told = |feature: &&Feature| cx.version >= ZERO_SINCE || feature.min > 0;
     ApiVersionsResponse {
         api_keys: keys(),
-        supported_features: vec![SupportedFeatureKey { name: name.clone(), min_version, max_version }],
+        supported_features: FEATURES.iter().filter(is_told).map(Feature::supported).collect(),
         finalized_features_epoch: 0,
-        finalized_features: vec![FinalizedFeatureKey {
-            name,
-            max_version_level: max_version,
-            min_version_level: max_version,
-        }],
+        finalized_features: FEATURES.iter().map(Feature::finalized).collect(),
         ..Default::default()
+    }
+}
+
+impl Feature {
+    fn supported(&self) -> SupportedFeatureKey<'static> {
+        SupportedFeatureKey { name: Str::Borrowed(self.name), min_version: self.min, max_version: self.max }
+    }
+
+    fn finalized(&self) -> FinalizedFeatureKey<'static> {
+        FinalizedFeatureKey {
+            name: Str::Borrowed(self.name),
+            max_version_level: self.max,
+            min_version_level: self.max,
+        }
     }
 }
 

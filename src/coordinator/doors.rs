@@ -24,6 +24,18 @@ pub trait CoordinatorLog: Send + Sync {
         records: Vec<CoordinatorRecord>,
         now_ms: Millis,
     ) -> Result<Durability, ErrorCode>;
+
+    /// The same as part of `producer`'s transaction: the records count once it is committed.
+    ///
+    /// # Errors
+    /// As above.
+    fn append_in_transaction(
+        &self,
+        group_id: &str,
+        records: Vec<CoordinatorRecord>,
+        producer: (i64, i16),
+        now_ms: Millis,
+    ) -> Result<Durability, ErrorCode>;
 }
 
 /// Which topics there are.

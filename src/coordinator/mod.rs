@@ -12,10 +12,12 @@ pub mod doors;
 pub mod group;
 mod membership;
 mod offsets;
+mod pending;
 pub mod records;
 pub mod settings;
 mod slots;
 mod step;
+pub mod txn;
 
 #[cfg(test)]
 mod tests;
@@ -28,6 +30,7 @@ use tokio::sync::Notify;
 
 pub use self::admin::GroupListing;
 use self::doors::{CoordinatorClock, CoordinatorLog, TopicLookup};
+use self::pending::PendingGroups;
 use self::settings::GroupSettings;
 use self::slots::{Deadlines, Slots};
 
@@ -51,6 +54,8 @@ pub struct GroupCoordinator {
     clock: Arc<dyn CoordinatorClock>,
     slots: Slots,
     deadlines: Deadlines,
+    /// Groups with offsets in open transactions.
+    pending: PendingGroups,
     /// When expired offsets are looked for next, by the monotonic clock.
     next_offsets_check: AtomicI64,
     /// Told when a deadline comes up that is earlier than all before.
@@ -75,6 +80,7 @@ impl GroupCoordinator {
             clock,
             slots: Slots::new(),
             deadlines: Deadlines::default(),
+            pending: PendingGroups::default(),
             next_offsets_check: AtomicI64::new(Millis::MAX),
             earlier: Notify::new(),
             is_loaded: AtomicBool::new(false),
@@ -102,15 +108,25 @@ impl GroupCoordinator {
         self.slots.count()
     }
 
-    /// Takes one record of the log, in order; before [`Self::finish_loading`] only.
+    /// Takes one record of the log, in order; before [`Self::finish_loading`] only. `producer` wrote it as part of a
+    /// transaction.
     ///
     /// # Errors
     /// The record is damaged or of a later version; the rest can still be loaded.
-    pub fn replay(&self, key: &[u8], value: Option<&[u8]>) -> Result<(), records::RecordError> {
+    pub fn replay(
+        &self,
+        key: &[u8],
+        value: Option<&[u8]>,
+        producer: Option<i64>,
+    ) -> Result<(), records::RecordError> {
         let Some((group_id, record)) = records::decode(key, value)? else { return Ok(()) };
         let slot = self.slots.get_or_create(&group_id, usize::MAX);
         if let Some(slot) = slot {
-            slot.lock().group.replay(&record);
+            let mut slot = slot.lock();
+            match producer {
+                Some(producer) => self.pend(&mut slot, producer, &record),
+                None => slot.group.replay(&record),
+            }
         }
         Ok(())
     }

@@ -248,9 +248,11 @@ impl Output {
     }
 }
 
-struct Input<'a> {
-    rest: &'a [u8],
-    flexible: bool,
+/// Reads the fields of a record, bounded by its bytes.
+pub(super) struct Input<'a> {
+    pub(super) rest: &'a [u8],
+    /// Lengths are varints, one too large, and tags follow.
+    pub(super) flexible: bool,
 }
 
 impl<'a> Input<'a> {
@@ -270,15 +272,15 @@ impl<'a> Input<'a> {
         Ok(*chunk)
     }
 
-    fn int16(&mut self) -> Result<i16, RecordError> {
+    pub(super) fn int16(&mut self) -> Result<i16, RecordError> {
         Ok(i16::from_be_bytes(self.chunk()?))
     }
 
-    fn int32(&mut self) -> Result<i32, RecordError> {
+    pub(super) fn int32(&mut self) -> Result<i32, RecordError> {
         Ok(i32::from_be_bytes(self.chunk()?))
     }
 
-    fn int64(&mut self) -> Result<i64, RecordError> {
+    pub(super) fn int64(&mut self) -> Result<i64, RecordError> {
         Ok(i64::from_be_bytes(self.chunk()?))
     }
 
@@ -309,10 +311,21 @@ impl<'a> Input<'a> {
         }
     }
 
+    pub(super) fn int8(&mut self) -> Result<i8, RecordError> {
+        Ok(i8::from_be_bytes(self.chunk()?))
+    }
+
+    /// As [`Self::count`], `None` for null.
+    pub(super) fn nullable_count(&mut self) -> Result<Option<usize>, RecordError> {
+        match self.length(true)? {
+            Some(count) if count > self.rest.len() => Err(RecordError::Malformed),
+            count => Ok(count),
+        }
+    }
+
     /// Number of array elements; no more than there are bytes left.
-    fn count(&mut self) -> Result<usize, RecordError> {
-        let count = self.length(true)?.ok_or(RecordError::Malformed)?;
-        if count > self.rest.len() { Err(RecordError::Malformed) } else { Ok(count) }
+    pub(super) fn count(&mut self) -> Result<usize, RecordError> {
+        self.nullable_count()?.ok_or(RecordError::Malformed)
     }
 
     fn take(&mut self, length: usize) -> Result<&'a [u8], RecordError> {
@@ -327,7 +340,7 @@ impl<'a> Input<'a> {
         Ok(Some(text.into()))
     }
 
-    fn string(&mut self) -> Result<Arc<str>, RecordError> {
+    pub(super) fn string(&mut self) -> Result<Arc<str>, RecordError> {
         self.nullable()?.ok_or(RecordError::Malformed)
     }
 
@@ -336,11 +349,19 @@ impl<'a> Input<'a> {
         Ok(Bytes::copy_from_slice(self.take(length)?))
     }
 
-    fn skip_tags(&mut self) -> Result<(), RecordError> {
+    pub(super) fn skip_tags(&mut self) -> Result<(), RecordError> {
+        self.tags(|_, _| Ok(()))
+    }
+
+    /// Shows each tagged field to `read`.
+    pub(super) fn tags(
+        &mut self,
+        mut read: impl FnMut(u32, Input<'a>) -> Result<(), RecordError>,
+    ) -> Result<(), RecordError> {
         for _ in 0..self.varint()? {
-            self.varint()?;
+            let tag = self.varint()?;
             let length = self.varint()? as usize;
-            self.take(length)?;
+            read(tag, Input { rest: self.take(length)?, flexible: true })?;
         }
         Ok(())
     }

@@ -43,6 +43,16 @@ impl CoordinatorLog for World {
         self.pending.lock().push(sender);
         Ok(durability)
     }
+
+    fn append_in_transaction(
+        &self,
+        group: &str,
+        records: Vec<CoordinatorRecord>,
+        _: (i64, i16),
+        now: Millis,
+    ) -> Result<Durability, ErrorCode> {
+        self.append(group, records, now)
+    }
 }
 
 impl TopicLookup for World {
@@ -73,7 +83,7 @@ impl CoordinatorClock for World {
 fn start(world: &Arc<World>, settings: GroupSettings) -> GroupCoordinator {
     let groups = GroupCoordinator::new(settings, world.clone(), world.clone(), world.clone());
     for record in world.log.lock().clone() {
-        groups.replay(&record.key, record.value.as_deref()).unwrap();
+        groups.replay(&record.key, record.value.as_deref(), None).unwrap();
     }
     groups.finish_loading(world.now());
     groups
@@ -407,11 +417,11 @@ async fn offsets_of_a_topic_that_was_deleted_while_we_were_away_are_removed_at_s
 async fn damaged_and_foreign_records_are_passed_over() {
     let (world, _) = new();
     let groups = GroupCoordinator::new(GroupSettings::default(), world.clone(), world.clone(), world.clone());
-    assert!(groups.replay(b"\x00\x01\x00\x05g", None).is_err());
-    assert!(groups.replay(b"", None).is_err());
-    assert_eq!(groups.replay(b"\x00\x05\x00\x01g", Some(b"\x00\x00")), Ok(()));
+    assert!(groups.replay(b"\x00\x01\x00\x05g", None, None).is_err());
+    assert!(groups.replay(b"", None, None).is_err());
+    assert_eq!(groups.replay(b"\x00\x05\x00\x01g", Some(b"\x00\x00"), None), Ok(()));
     // A removal of what never was leaves nothing.
-    assert_eq!(groups.replay(b"\x00\x02\x00\x01g", None), Ok(()));
+    assert_eq!(groups.replay(b"\x00\x02\x00\x01g", None, None), Ok(()));
     groups.finish_loading(world.now());
     assert_eq!(groups.count(), 0);
 }

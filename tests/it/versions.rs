@@ -79,6 +79,25 @@ fn every_announced_version_is_answered() {
             ..Default::default()
         } => delete_records::DeleteRecordsResponse<'_>,
         InitProducerId: init_producer_id::InitProducerIdRequest::default() => init_producer_id::InitProducerIdResponse,
+        AddPartitionsToTxn: add_partitions_to_txn::AddPartitionsToTxnRequest {
+            v3_and_below_transactional_id: "t".into(),
+            transactions: vec![add_partitions_to_txn::AddPartitionsToTxnTransaction { transactional_id: "t".into(), ..Default::default() }],
+            ..Default::default()
+        } => add_partitions_to_txn::AddPartitionsToTxnResponse<'_>,
+        AddOffsetsToTxn: add_offsets_to_txn::AddOffsetsToTxnRequest { transactional_id: "t".into(), group_id: group(), ..Default::default() } => add_offsets_to_txn::AddOffsetsToTxnResponse,
+        EndTxn: end_txn::EndTxnRequest { transactional_id: "t".into(), ..Default::default() } => end_txn::EndTxnResponse,
+        WriteTxnMarkers: write_txn_markers::WriteTxnMarkersRequest {
+            markers: vec![write_txn_markers::WritableTxnMarker {
+                topics: vec![write_txn_markers::WritableTxnMarkerTopic { name: "none".into(), partition_indexes: vec![0] }],
+                ..Default::default()
+            }],
+        } => write_txn_markers::WriteTxnMarkersResponse<'_>,
+        TxnOffsetCommit: txn_offset_commit::TxnOffsetCommitRequest { transactional_id: "t".into(), group_id: group(), ..Default::default() } => txn_offset_commit::TxnOffsetCommitResponse<'_>,
+        DescribeProducers: describe_producers::DescribeProducersRequest {
+            topics: vec![describe_producers::TopicRequest { name: "t".into(), partition_indexes: vec![0, 9] }],
+        } => describe_producers::DescribeProducersResponse<'_>,
+        DescribeTransactions: describe_transactions::DescribeTransactionsRequest { transactional_ids: vec!["t".into()] } => describe_transactions::DescribeTransactionsResponse<'_>,
+        ListTransactions: list_transactions::ListTransactionsRequest::default() => list_transactions::ListTransactionsResponse<'_>,
         OffsetForLeaderEpoch: offset_for_leader_epoch::OffsetForLeaderEpochRequest {
             topics: vec![offset_for_leader_epoch::OffsetForLeaderTopic {
                 topic: "t".into(),

@@ -29,7 +29,7 @@ pub async fn offset_fetch<'a>(cx: &Context<'_>, request: OffsetFetchRequest<'a>)
     if cx.version >= FIRST_BATCH {
         let mut groups = Vec::with_capacity(request.groups.len());
         for group in request.groups {
-            groups.push(fetch_group(cx, group).await);
+            groups.push(fetch_group(cx, group, request.require_stable).await);
         }
         return OffsetFetchResponse { groups, ..OffsetFetchResponse::default() };
     }
@@ -45,6 +45,7 @@ pub async fn offset_fetch<'a>(cx: &Context<'_>, request: OffsetFetchRequest<'a>)
     let group = fetch_group(
         cx,
         OffsetFetchRequestGroup { group_id: request.group_id, member_id: None, member_epoch: -1, topics },
+        request.require_stable,
     )
     .await;
     let topics = group.topics.into_iter().map(|topic| OffsetFetchResponseTopic {
@@ -72,12 +73,15 @@ pub async fn offset_fetch<'a>(cx: &Context<'_>, request: OffsetFetchRequest<'a>)
 async fn fetch_group<'a>(
     cx: &Context<'_>,
     request: OffsetFetchRequestGroup<'a>,
+    require_stable: bool,
 ) -> OffsetFetchResponseGroup<'a> {
     let OffsetFetchRequestGroup { group_id, topics, .. } = request;
     let mut wanted = topics;
     let fetched = cx.broker.groups.look(&group_id, |group| match wanted.take() {
-        Some(topics) => topics.into_iter().map(|topic| fetch_topic(cx, group, topic)).collect(),
-        None => group.map(|group| fetch_all(cx, group)).unwrap_or_default(),
+        Some(topics) => {
+            topics.into_iter().map(|topic| fetch_topic(cx, group, topic, require_stable)).collect()
+        }
+        None => group.map(|group| fetch_all(cx, group, require_stable)).unwrap_or_default(),
     });
     let fetched = fetched.await;
     let (error_code, topics) = match fetched {
@@ -96,6 +100,7 @@ fn fetch_topic<'a>(
     cx: &Context<'_>,
     group: Option<&Group>,
     topic: OffsetFetchRequestTopics<'a>,
+    require_stable: bool,
 ) -> OffsetFetchResponseTopics<'a> {
     let name = if cx.version < FIRST_WITH_IDS {
         topic.name.clone()
@@ -105,17 +110,26 @@ fn fetch_topic<'a>(
             None => return refuse_topic(topic, ErrorCode::UNKNOWN_TOPIC_ID),
         }
     };
-    let partitions = topic.partition_indexes.iter().map(|&index| {
-        partition(index, group.and_then(|group| group.committed(&name, index)), ErrorCode::NONE)
+    let partitions = topic.partition_indexes.iter().map(|&index| match group {
+        Some(group) if require_stable && group.is_unstable(&name, index) => unstable(index),
+        _ => partition(index, group.and_then(|group| group.committed(&name, index)), ErrorCode::NONE),
     });
     let partitions = partitions.collect();
     OffsetFetchResponseTopics { name, topic_id: topic.topic_id, partitions }
 }
 
-fn fetch_all(cx: &Context<'_>, group: &Group) -> Vec<OffsetFetchResponseTopics<'static>> {
+fn fetch_all(
+    cx: &Context<'_>,
+    group: &Group,
+    require_stable: bool,
+) -> Vec<OffsetFetchResponseTopics<'static>> {
     let mut topics: Vec<OffsetFetchResponseTopics<'static>> = Vec::new();
     for (name, index, committed) in group.all_committed() {
-        let found = partition(index, Some(committed), ErrorCode::NONE);
+        let found = if require_stable && group.is_unstable(name, index) {
+            unstable(index)
+        } else {
+            partition(index, Some(committed), ErrorCode::NONE)
+        };
         match topics.last_mut() {
             Some(topic) if topic.name == **name => topic.partitions.push(found),
             _ => {
@@ -138,6 +152,11 @@ fn fetch_all(cx: &Context<'_>, group: &Group) -> Vec<OffsetFetchResponseTopics<'
 fn refuse_topic(topic: OffsetFetchRequestTopics<'_>, error: ErrorCode) -> OffsetFetchResponseTopics<'_> {
     let partitions = topic.partition_indexes.iter().map(|&index| partition(index, None, error)).collect();
     OffsetFetchResponseTopics { name: topic.name, topic_id: topic.topic_id, partitions }
+}
+
+/// An open transaction may still change the offset (KIP-447): the client has to come again.
+fn unstable(index: i32) -> OffsetFetchResponsePartitions<'static> {
+    partition(index, None, ErrorCode::UNSTABLE_OFFSET_COMMIT)
 }
 
 fn partition(

@@ -228,6 +228,24 @@ impl Group {
         }
     }
 
+    /// Takes in a record of a producer's open transaction.
+    pub fn pend(&mut self, producer: i64, record: &Record) {
+        // Nothing but offsets is kept in transactions.
+        if let Record::Offset { topic, partition, value: Some(value) } = record {
+            self.offsets.pend(producer, topic, *partition, value.clone());
+        }
+    }
+
+    /// A producer's transaction has ended: its offsets count now, or are dropped.
+    pub fn end_transaction(&mut self, producer: i64, is_commit: bool) {
+        self.offsets.end_transaction(producer, is_commit);
+    }
+
+    /// Whether an open transaction may change the committed offset.
+    pub fn is_unstable(&self, topic: &str, partition: i32) -> bool {
+        self.offsets.is_pending(topic, partition)
+    }
+
     /// Makes the settled generation the live one, once all records of the log have been replayed. Every member
     /// gets a fresh session, so that members which outlived our restart go on without a rebalance.
     pub fn restore(&mut self, now: Now) {
@@ -269,7 +287,10 @@ impl Group {
 
     /// Whether the group can be dropped from memory: nothing of it is kept and nobody is in it.
     pub fn is_forgettable(&self) -> bool {
-        self.settled.is_none() && self.offsets.is_empty() && self.classic.is_vacant()
+        self.settled.is_none()
+            && self.offsets.is_empty()
+            && !self.offsets.has_pending()
+            && self.classic.is_vacant()
     }
 
     /// Whether the group has no members.
@@ -291,7 +312,8 @@ impl Group {
             .offsets
             .expired(wall, settings.offsets_retention_ms, from, |topic| self.classic.is_subscribed(topic));
         let kept: usize = self.offsets.topics().map(|(_, partitions)| partitions.len()).sum();
-        if records.len() == kept && self.settled.is_some() && self.classic.is_vacant() {
+        let is_settled = self.settled.is_some() && !self.offsets.has_pending();
+        if records.len() == kept && is_settled && self.classic.is_vacant() {
             records.push(Record::Generation(None));
         }
         Step { records, ..Step::default() }
@@ -313,6 +335,20 @@ impl Group {
         let (codes, records) =
             Offsets::commit(requests, settings.offset_metadata_bytes_max, retention_ms, now.wall);
         Ok((codes, Step { records, ..Step::default() }))
+    }
+
+    /// Takes a commit that counts once the producer's transaction is committed. The records are for [`Self::pend`].
+    ///
+    /// Errors for the whole request: as [`Self::commit`], but a rebalance does not hold it up.
+    pub fn commit_in_transaction(
+        &mut self,
+        now: Now,
+        member: &Committer,
+        requests: Vec<CommitRequest>,
+        settings: &GroupSettings,
+    ) -> Result<(Vec<ErrorCode>, Vec<Record>), ErrorCode> {
+        self.classic.admit_transactional_commit(now, member)?;
+        Ok(Offsets::commit(requests, settings.offset_metadata_bytes_max, None, now.wall))
     }
 
     /// The committed offset of one partition.

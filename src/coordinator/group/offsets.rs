@@ -53,6 +53,18 @@ pub(crate) enum RetentionFrom {
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Offsets {
     by_topic: BTreeMap<Arc<str>, BTreeMap<i32, Committed>>,
+    /// Commits in open transactions, by producer.
+    pending: BTreeMap<i64, BTreeMap<(Arc<str>, i32), Pending>>,
+    /// Pending commits so far: the order in which they were made.
+    last_pending: u64,
+}
+
+/// A commit that counts once its transaction is committed, unless a later one does before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Pending {
+    value: Committed,
+    order: u64,
+    is_overtaken: bool,
 }
 
 impl Offsets {
@@ -135,6 +147,9 @@ impl Offsets {
                     RetentionFrom::Commit => committed.commit_ms,
                     RetentionFrom::Emptied(at) => at,
                 };
+                if self.is_pending(topic, partition) {
+                    continue;
+                }
                 let over = if committed.expire_ms >= 0 {
                     wall >= committed.expire_ms
                 } else {
@@ -148,7 +163,49 @@ impl Offsets {
         records
     }
 
+    pub(crate) fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    pub(crate) fn is_pending(&self, topic: &str, partition: i32) -> bool {
+        let key = (Arc::from(topic), partition);
+        self.pending.values().any(|commits| commits.contains_key(&key))
+    }
+
+    pub(crate) fn pend(&mut self, producer: i64, topic: &Arc<str>, partition: i32, value: Committed) {
+        self.last_pending += 1;
+        let pending = Pending { value, order: self.last_pending, is_overtaken: false };
+        self.pending.entry(producer).or_default().insert((topic.clone(), partition), pending);
+    }
+
+    /// The last commit wins, by the order in the log: one that was made before another is not brought back by its
+    /// transaction.
+    pub(crate) fn end_transaction(&mut self, producer: i64, is_commit: bool) {
+        for ((topic, partition), pending) in self.pending.remove(&producer).unwrap_or_default() {
+            if is_commit && !pending.is_overtaken {
+                self.overtake(&topic, partition, pending.order);
+                self.put(&topic, partition, Some(&pending.value));
+            }
+        }
+    }
+
+    /// Pending commits up to `order` are older than what is committed now.
+    fn overtake(&mut self, topic: &Arc<str>, partition: i32, order: u64) {
+        if self.pending.is_empty() {
+            return;
+        }
+        let key = (topic.clone(), partition);
+        for pending in self.pending.values_mut().filter_map(|commits| commits.get_mut(&key)) {
+            pending.is_overtaken |= pending.order <= order;
+        }
+    }
+
     pub(crate) fn replay(&mut self, topic: &Arc<str>, partition: i32, value: Option<&Committed>) {
+        self.overtake(topic, partition, self.last_pending);
+        self.put(topic, partition, value);
+    }
+
+    fn put(&mut self, topic: &Arc<str>, partition: i32, value: Option<&Committed>) {
         match value {
             Some(value) => {
                 if let Some(partitions) = self.by_topic.get_mut(topic.as_ref()) {

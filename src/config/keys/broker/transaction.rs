@@ -15,26 +15,26 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("How often idle producer ids are looked for."),
     key("producer.id.expiration.ms", Int, Some("86400000"), AtLeast(1)).cluster_wide().acts()
         .doc("How long a partition remembers the sequences of a producer that is silent."),
-    key("transaction.abort.timed.out.transaction.cleanup.interval.ms", Int, Some("10000"), AtLeast(1)).not_yet()
+    key("transaction.abort.timed.out.transaction.cleanup.interval.ms", Int, Some("10000"), AtLeast(1)).acts()
         .doc("How often transactions that took too long are looked for."),
-    key("transaction.max.timeout.ms", Int, Some("900000"), AtLeast(1)).not_yet()
+    key("transaction.max.timeout.ms", Int, Some("900000"), AtLeast(1)).acts()
         .doc("Longest timeout that a producer may ask for its transactions."),
     key("transaction.partition.verification.enable", Boolean, Some("true"), Any).cluster_wide().not_yet()
         .doc("Whether a produce request of a transaction is checked against its coordinator."),
-    key("transaction.remove.expired.transaction.cleanup.interval.ms", Int, Some("3600000"), AtLeast(1)).not_yet()
+    key("transaction.remove.expired.transaction.cleanup.interval.ms", Int, Some("3600000"), AtLeast(1)).acts()
         .doc("How often transactional ids that ran out are removed."),
     key("transaction.state.log.load.buffer.size", Int, Some("5242880"), AtLeast(1))
         .doc("Bytes that Kafka reads at a time when it loads transactions."),
     key("transaction.state.log.min.isr", Int, Some("1"), AtLeast(1))
         .doc("Replicas of the transaction topic that must be in sync; always 1 here."),
-    key("transaction.state.log.num.partitions", Int, Some("1"), AtLeast(1)).not_yet()
+    key("transaction.state.log.num.partitions", Int, Some("1"), AtLeast(1)).acts()
         .doc("Partitions of the transaction topic, fixed when it is created. Kafka makes 50."),
     key("transaction.state.log.replication.factor", Short, Some("1"), AtLeast(1))
         .doc("Replicas of the transaction topic; always 1 here."),
-    key("transaction.state.log.segment.bytes", Int, Some("104857600"), AtLeast(1)).not_yet()
+    key("transaction.state.log.segment.bytes", Int, Some("104857600"), AtLeast(1)).acts()
         .doc("Size at which the transaction topic goes on in a new segment file."),
     key("transaction.two.phase.commit.enable", Boolean, Some("false"), Any).not_yet()
         .doc("Whether producers may prepare a transaction and decide on it after a crash (KIP-939)."),
-    key("transactional.id.expiration.ms", Int, Some("604800000"), AtLeast(1)).not_yet()
+    key("transactional.id.expiration.ms", Int, Some("604800000"), AtLeast(1)).acts()
         .doc("How long a transactional id that is not used is remembered."),
 ];

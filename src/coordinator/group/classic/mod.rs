@@ -235,6 +235,28 @@ impl Classic {
         }
     }
 
+    /// As [`Self::admit_commit`], for what is committed in a transaction: old producers do not know the member that they
+    /// commit for, and a new generation does not hold up what the old one has done.
+    pub(crate) fn admit_transactional_commit(
+        &mut self,
+        now: Now,
+        committer: &Committer,
+    ) -> Result<(), ErrorCode> {
+        let Committer { member_id, instance_id, generation } = committer;
+        if *generation < 0 && member_id.is_empty() && instance_id.is_none() {
+            return Ok(());
+        }
+        if *generation < 0 && self.state == State::Empty {
+            return Ok(());
+        }
+        self.validate_member(member_id, instance_id.as_deref())?;
+        self.validate_generation(*generation)?;
+        if self.state != State::Empty {
+            self.refresh_session(now, member_id);
+        }
+        Ok(())
+    }
+
     pub(crate) fn admit_offset_delete(&self) -> Result<(), ErrorCode> {
         if self.state == State::Empty || self.is_consumer() {
             Ok(())

@@ -1,0 +1,111 @@
+//! AddPartitionsToTxn (key 24) and AddOffsetsToTxn (key 25): what clients of version 1 announce before they send it.
+
+use std::sync::Arc;
+
+use quipu_protocol::ErrorCode;
+use quipu_protocol::message::add_offsets_to_txn::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
+use quipu_protocol::message::add_partitions_to_txn::{
+    AddPartitionsToTxnPartitionResult, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse,
+    AddPartitionsToTxnResult, AddPartitionsToTxnTopic, AddPartitionsToTxnTopicResult,
+};
+
+use super::{add_group, told};
+use crate::api::Context;
+use crate::coordinator::txn::machine::Identity;
+use crate::topic::is_internal;
+
+/// First version that takes several transactions, and may only ask (KIP-890).
+const FIRST_BATCH: i16 = 4;
+
+/// Adds partitions to a transaction, all or none. From version 4 a request names any number of transactions, and may ask
+/// whether partitions are part of one, without adding any.
+pub async fn add_partitions_to_txn<'a>(
+    cx: &Context<'_>,
+    request: AddPartitionsToTxnRequest<'a>,
+) -> AddPartitionsToTxnResponse<'a> {
+    if cx.version < FIRST_BATCH {
+        let id = request.v3_and_below_transactional_id;
+        let producer = (request.v3_and_below_producer_id, request.v3_and_below_producer_epoch);
+        let results = add(cx, &id, producer, request.v3_and_below_topics).await;
+        return AddPartitionsToTxnResponse {
+            results_by_topic_v3_and_below: results,
+            ..AddPartitionsToTxnResponse::default()
+        };
+    }
+    let mut results = Vec::with_capacity(request.transactions.len());
+    for transaction in request.transactions {
+        let id = transaction.transactional_id;
+        let producer = (transaction.producer_id, transaction.producer_epoch);
+        let topic_results = if transaction.verify_only {
+            let transactions = &cx.broker.transactions;
+            answer(transaction.topics, |topic, index| {
+                transactions.verify(&id, producer, topic, index).err().unwrap_or(ErrorCode::NONE)
+            })
+        } else {
+            add(cx, &id, producer, transaction.topics).await
+        };
+        results.push(AddPartitionsToTxnResult { transactional_id: id, topic_results });
+    }
+    AddPartitionsToTxnResponse { results_by_transaction: results, ..AddPartitionsToTxnResponse::default() }
+}
+
+async fn add<'a>(
+    cx: &Context<'_>,
+    id: &str,
+    producer: Identity,
+    topics: Vec<AddPartitionsToTxnTopic<'a>>,
+) -> Vec<AddPartitionsToTxnTopicResult<'a>> {
+    let check = |topic: &str, index: i32| match cx.broker.topics.by_name(topic) {
+        _ if is_internal(topic) => ErrorCode::TOPIC_AUTHORIZATION_FAILED,
+        Some(topic) if topic.partition(index).is_some() => ErrorCode::NONE,
+        _ => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+    };
+    let mut wanted = Vec::new();
+    let mut refused = false;
+    for topic in &topics {
+        let name: Arc<str> = (*topic.name).into();
+        for &index in &topic.partitions {
+            refused |= !check(&name, index).is_none();
+            wanted.push((Arc::clone(&name), index));
+        }
+    }
+    if refused {
+        // Those that could have been added are not, and say so.
+        return answer(topics, |topic, index| match check(topic, index) {
+            ErrorCode::NONE => ErrorCode::OPERATION_NOT_ATTEMPTED,
+            code => code,
+        });
+    }
+    let added = cx.broker.transactions.add_partitions(id, producer, &wanted).await;
+    let code = added.err().map_or(ErrorCode::NONE, |code| told(code, cx.version));
+    answer(topics, |_, _| code)
+}
+
+fn answer<'a>(
+    topics: Vec<AddPartitionsToTxnTopic<'a>>,
+    code: impl Fn(&str, i32) -> ErrorCode,
+) -> Vec<AddPartitionsToTxnTopicResult<'a>> {
+    let results = topics.into_iter().map(|topic| AddPartitionsToTxnTopicResult {
+        results_by_partition: topic
+            .partitions
+            .iter()
+            .map(|&partition_index| AddPartitionsToTxnPartitionResult {
+                partition_index,
+                partition_error_code: code(&topic.name, partition_index),
+            })
+            .collect(),
+        name: topic.name,
+    });
+    results.collect()
+}
+
+/// Adds a group's offsets to a transaction. Versions 0–4.
+pub async fn add_offsets_to_txn<'a>(
+    cx: &Context<'_>,
+    request: AddOffsetsToTxnRequest<'a>,
+) -> AddOffsetsToTxnResponse {
+    let producer = (request.producer_id, request.producer_epoch);
+    let added = add_group(cx, &request.transactional_id, producer, &request.group_id).await;
+    let error_code = added.err().map_or(ErrorCode::NONE, |code| told(code, cx.version));
+    AddOffsetsToTxnResponse { throttle_time_ms: 0, error_code }
+}

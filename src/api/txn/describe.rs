@@ -1,0 +1,146 @@
+//! DescribeTransactions (key 65), ListTransactions (key 66) and DescribeProducers (key 61): what administrators see.
+
+use quipu_protocol::ErrorCode;
+use quipu_protocol::message::describe_producers::{
+    DescribeProducersRequest, DescribeProducersResponse, PartitionResponse, ProducerState, TopicResponse,
+};
+use quipu_protocol::message::describe_transactions::{
+    DescribeTransactionsRequest, DescribeTransactionsResponse, TopicData, TransactionState,
+};
+use quipu_protocol::message::list_transactions::{
+    ListTransactionsRequest, ListTransactionsResponse, TransactionState as ListedTransaction,
+};
+use quipu_protocol::primitives::Str;
+use quipu_storage::NO_TIMESTAMP;
+
+use crate::api::Context;
+use crate::api::groups::text;
+use crate::coordinator::txn::machine::{Status, Transaction};
+
+/// Most bytes that a regular expression may compile to.
+const PATTERN_BYTES_MAX: usize = 1 << 20;
+
+/// Tells where transactions stand. Version 0.
+pub async fn describe_transactions<'a>(
+    cx: &Context<'_>,
+    request: DescribeTransactionsRequest<'a>,
+) -> DescribeTransactionsResponse<'a> {
+    let states = request.transactional_ids.into_iter().map(|id| match cx.broker.transactions.describe(&id) {
+        Ok(found) => described(id, found),
+        Err(error_code) => TransactionState { error_code, transactional_id: id, ..Default::default() },
+    });
+    DescribeTransactionsResponse { throttle_time_ms: 0, transaction_states: states.collect() }
+}
+
+/// Matches texts as a whole. Linear in time; what it compiles to is bounded.
+fn whole(pattern: &str) -> Result<regex::Regex, regex::Error> {
+    regex::RegexBuilder::new(&format!("^(?:{pattern})$")).size_limit(PATTERN_BYTES_MAX).build()
+}
+
+fn described(id: Str<'_>, found: Transaction) -> TransactionState<'_> {
+    TransactionState {
+        error_code: ErrorCode::NONE,
+        transactional_id: id,
+        transaction_state: Str::Borrowed(found.status.name()),
+        transaction_timeout_ms: found.timeout_ms,
+        transaction_start_time_ms: found.started_ms,
+        producer_id: found.producer_id,
+        producer_epoch: found.producer_epoch,
+        topics: found
+            .partitions
+            .iter()
+            .map(|(topic, partitions)| TopicData {
+                topic: text(topic),
+                partitions: partitions.iter().copied().collect(),
+            })
+            .collect(),
+    }
+}
+
+/// Lists transactions by state, producer and, from version 1, how long they have been open. From version 2 by a regular
+/// expression on the transactional id.
+pub async fn list_transactions<'a>(
+    cx: &Context<'_>,
+    request: ListTransactionsRequest<'a>,
+) -> ListTransactionsResponse<'a> {
+    let failed = |error_code| ListTransactionsResponse { error_code, ..Default::default() };
+    let pattern = match request.transactional_id_pattern.as_deref().filter(|pattern| !pattern.is_empty()) {
+        None => None,
+        Some(pattern) => match whole(pattern) {
+            Ok(pattern) => Some(pattern),
+            Err(_) => return failed(ErrorCode::INVALID_REGULAR_EXPRESSION),
+        },
+    };
+    let listed = match cx.broker.transactions.list() {
+        Ok(listed) => listed,
+        Err(code) => return failed(code),
+    };
+    let named = |name: &str| Status::ALL.into_iter().find(|status| status.name() == name);
+    let wanted: Vec<_> = request.state_filters.iter().filter_map(|name| named(name)).collect();
+    let now = cx.broker.clock.now_ms();
+    let is_wanted = |id: &str, found: &Transaction| {
+        (request.state_filters.is_empty() || wanted.contains(&found.status))
+            && (request.producer_id_filters.is_empty()
+                || request.producer_id_filters.contains(&found.producer_id))
+            && (request.duration_filter < 0
+                || found.started_ms >= 0
+                    && found.status == Status::Ongoing
+                    && now.saturating_sub(found.started_ms) > request.duration_filter)
+            && pattern.as_ref().is_none_or(|pattern| pattern.is_match(id))
+    };
+    let states =
+        listed.iter().filter(|(id, found)| is_wanted(id, found)).map(|(id, found)| ListedTransaction {
+            transactional_id: text(id),
+            producer_id: found.producer_id,
+            transaction_state: Str::Borrowed(found.status.name()),
+        });
+    ListTransactionsResponse {
+        throttle_time_ms: 0,
+        error_code: ErrorCode::NONE,
+        transaction_states: states.collect(),
+        unknown_state_filters: request
+            .state_filters
+            .into_iter()
+            .filter(|name| named(name).is_none())
+            .collect(),
+    }
+}
+
+/// Tells what partitions know of producers. Version 0.
+pub async fn describe_producers<'a>(
+    cx: &Context<'_>,
+    request: DescribeProducersRequest<'a>,
+) -> DescribeProducersResponse<'a> {
+    let topics = request.topics.into_iter().map(|asked| {
+        let partitions = asked
+            .partition_indexes
+            .iter()
+            .map(|&partition_index| match producers(cx, &asked.name, partition_index) {
+                Ok(active_producers) => {
+                    PartitionResponse { partition_index, active_producers, ..Default::default() }
+                }
+                Err(error_code) => PartitionResponse { partition_index, error_code, ..Default::default() },
+            })
+            .collect();
+        TopicResponse { name: asked.name, partitions }
+    });
+    DescribeProducersResponse { throttle_time_ms: 0, topics: topics.collect() }
+}
+
+fn producers(cx: &Context<'_>, topic: &str, index: i32) -> Result<Vec<ProducerState>, ErrorCode> {
+    let topic = cx.broker.topics.by_name(topic).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+    let partition = topic.partition(index).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+    let mut producers: Vec<_> = partition.with_appender(cx.broker.clock.now_ms(), |appender| {
+        let state = |(producer_id, state): (i64, &quipu_storage::ProducerState)| ProducerState {
+            producer_id,
+            producer_epoch: state.epoch.into(),
+            last_sequence: state.last_sequence(),
+            last_timestamp: state.batches().last().map_or(NO_TIMESTAMP, |mark| mark.timestamp),
+            coordinator_epoch: state.coordinator_epoch,
+            current_txn_start_offset: state.transaction_start.unwrap_or(-1),
+        };
+        appender.producers().map(state).collect()
+    })?;
+    producers.sort_unstable_by_key(|producer: &ProducerState| producer.producer_id);
+    Ok(producers)
+}

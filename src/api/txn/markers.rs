@@ -1,0 +1,50 @@
+//! WriteTxnMarkers (key 27).
+
+use quipu_protocol::ErrorCode;
+use quipu_protocol::message::write_txn_markers::{
+    WritableTxnMarkerPartitionResult, WritableTxnMarkerResult, WritableTxnMarkerTopicResult,
+    WriteTxnMarkersRequest, WriteTxnMarkersResponse,
+};
+use quipu_storage::Marker;
+
+use crate::api::Context;
+use crate::transactions_log::write_marker;
+
+/// The level of `transaction.version` from which every transaction has an epoch of its own.
+const OWN_EPOCH_SINCE: i8 = 2;
+
+/// Ends transactions on partitions, whatever their coordinator says: what an administrator does to one that hangs.
+///
+/// Versions 1–2; version 2 says how the producer ends its transactions.
+pub async fn write_txn_markers<'a>(
+    cx: &Context<'_>,
+    request: WriteTxnMarkersRequest<'a>,
+) -> WriteTxnMarkersResponse<'a> {
+    let mut results = Vec::with_capacity(request.markers.len());
+    for asked in request.markers {
+        let marker = Marker {
+            producer_id: asked.producer_id,
+            producer_epoch: asked.producer_epoch,
+            is_commit: asked.transaction_result,
+            coordinator_epoch: asked.coordinator_epoch,
+            has_own_epoch: asked.transaction_version >= OWN_EPOCH_SINCE,
+        };
+        let mut topics = Vec::with_capacity(asked.topics.len());
+        for topic in asked.topics {
+            let mut partitions = Vec::with_capacity(topic.partition_indexes.len());
+            for partition_index in topic.partition_indexes {
+                let written = match write_marker(cx.broker, &topic.name, partition_index, &marker) {
+                    Ok(durability) => durability.wait().await,
+                    Err(code) => Err(code),
+                };
+                partitions.push(WritableTxnMarkerPartitionResult {
+                    partition_index,
+                    error_code: written.err().unwrap_or(ErrorCode::NONE),
+                });
+            }
+            topics.push(WritableTxnMarkerTopicResult { name: topic.name, partitions });
+        }
+        results.push(WritableTxnMarkerResult { producer_id: asked.producer_id, topics });
+    }
+    WriteTxnMarkersResponse { markers: results }
+}

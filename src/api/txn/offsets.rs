@@ -1,0 +1,134 @@
+//! TxnOffsetCommit (key 28).
+
+use std::sync::Arc;
+
+use quipu_protocol::ErrorCode;
+use quipu_protocol::message::txn_offset_commit::{
+    TxnOffsetCommitRequest, TxnOffsetCommitRequestTopic, TxnOffsetCommitResponse,
+    TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
+};
+
+use super::{add_group, offsets_partition};
+use crate::api::Context;
+use crate::api::groups::shared;
+use crate::coordinator::group::Committer;
+use crate::coordinator::group::offsets::CommitRequest;
+
+/// First version whose clients know TRANSACTION_ABORTABLE (KIP-890).
+const ABORTABLE_SINCE: i16 = 4;
+/// First version that adds the group to the transaction (KIP-890).
+const IMPLICIT_ADD_SINCE: i16 = 5;
+/// First version that names topics by id (KIP-1319).
+const TOPIC_IDS_SINCE: i16 = 6;
+
+/// Commits offsets that count once the producer's transaction is committed (T10).
+///
+/// Versions 0–6. Version 2 brings leader epochs, version 3 the member for which the producer works (KIP-447); from
+/// version 5 the group need not have been added to the transaction before, from version 6 topics go by their ids.
+pub async fn txn_offset_commit<'a>(
+    cx: &Context<'_>,
+    request: TxnOffsetCommitRequest<'a>,
+) -> TxnOffsetCommitResponse<'a> {
+    let mut commits = Vec::new();
+    // Codes of what is refused here; NONE stands for what the coordinator decides.
+    let mut codes: Vec<Vec<ErrorCode>> = Vec::with_capacity(request.topics.len());
+    for topic in &request.topics {
+        let (name, count, unknown) = resolve(cx, topic);
+        codes.push(
+            topic
+                .partitions
+                .iter()
+                .map(|partition| {
+                    if !(0..count).contains(&partition.partition_index) {
+                        return unknown;
+                    }
+                    commits.push(CommitRequest {
+                        topic: name.clone(),
+                        partition: partition.partition_index,
+                        offset: partition.committed_offset,
+                        leader_epoch: partition.committed_leader_epoch,
+                        metadata: shared(partition.committed_metadata.as_deref().unwrap_or_default()),
+                    });
+                    ErrorCode::NONE
+                })
+                .collect(),
+        );
+    }
+    let decided = if commits.is_empty() { Ok(Vec::new()) } else { commit(cx, &request, commits).await };
+    let mut decided = decided.map(Vec::into_iter);
+    let mut decide = |code: ErrorCode| match &mut decided {
+        _ if !code.is_none() => code,
+        Ok(codes) => codes.next().unwrap_or(ErrorCode::UNKNOWN_SERVER_ERROR),
+        Err(error) => *error,
+    };
+    let topics = request.topics.into_iter().zip(codes).map(|(topic, codes)| TxnOffsetCommitResponseTopic {
+        name: topic.name,
+        topic_id: topic.topic_id,
+        partitions: topic
+            .partitions
+            .iter()
+            .zip(codes)
+            .map(|(partition, code)| TxnOffsetCommitResponsePartition {
+                partition_index: partition.partition_index,
+                error_code: decide(code),
+            })
+            .collect(),
+    });
+    TxnOffsetCommitResponse { throttle_time_ms: 0, topics: topics.collect() }
+}
+
+async fn commit(
+    cx: &Context<'_>,
+    request: &TxnOffsetCommitRequest<'_>,
+    commits: Vec<CommitRequest>,
+) -> Result<Vec<ErrorCode>, ErrorCode> {
+    let broker = cx.broker;
+    let (id, group_id) = (&*request.transactional_id, &*request.group_id);
+    let producer = (request.producer_id, request.producer_epoch);
+    if cx.version >= IMPLICIT_ADD_SINCE {
+        add_group(cx, id, producer, group_id).await.map_err(|code| transaction_code(code, cx.version))?;
+    }
+    let committer = Committer {
+        member_id: shared(&request.member_id),
+        instance_id: request.group_instance_id.as_deref().map(shared),
+        generation: request.generation_id_or_member_epoch,
+    };
+    let (topic, partition) = offsets_partition(cx, group_id);
+    // SAFETY (T5): the transaction cannot end between the check and the append.
+    let (codes, durability) = broker
+        .transactions
+        .within(id, producer, &topic, partition, || {
+            broker.groups.commit_in_transaction(group_id, &committer, producer, commits)
+        })
+        .map_err(|code| transaction_code(code, cx.version))??;
+    durability.wait().await.map_err(|_| ErrorCode::COORDINATOR_NOT_AVAILABLE)?;
+    Ok(codes)
+}
+
+/// What a producer is told when the transaction's coordinator does not let it commit.
+fn transaction_code(code: ErrorCode, version: i16) -> ErrorCode {
+    match code {
+        ErrorCode::PRODUCER_FENCED => ErrorCode::INVALID_PRODUCER_EPOCH,
+        ErrorCode::TRANSACTION_ABORTABLE if version < ABORTABLE_SINCE => ErrorCode::INVALID_TXN_STATE,
+        ErrorCode::CONCURRENT_TRANSACTIONS if version < IMPLICIT_ADD_SINCE => {
+            ErrorCode::COORDINATOR_LOAD_IN_PROGRESS
+        }
+        code => code,
+    }
+}
+
+/// The topic's name, how many partitions it has (0 if it does not exist), and what to call one that it lacks.
+fn resolve(cx: &Context<'_>, topic: &TxnOffsetCommitRequestTopic<'_>) -> (Arc<str>, i32, ErrorCode) {
+    let topics = cx.broker.groups.topics();
+    let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+    if cx.version < TOPIC_IDS_SINCE {
+        return (shared(&topic.name), topics.partitions(&topic.name).unwrap_or(0), unknown);
+    }
+    match topics.name_of(topic.topic_id) {
+        Some(name) => {
+            let count = topics.partitions(&name).unwrap_or(0);
+            (name, count, unknown)
+        }
+        None => (shared(""), 0, ErrorCode::UNKNOWN_TOPIC_ID),
+    }
+}

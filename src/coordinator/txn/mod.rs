@@ -1,0 +1,568 @@
+//! The transaction coordinator: drives one pure machine per transactional id.
+//!
+//! A call locks one id, asks its machine for the next state, appends that and takes it over; only then does it wait
+//! until the record is durable. Locks are never held across an await. What is told to anybody is durable, also when it
+//! was another call that changed it.
+//!
+//! Ending a transaction takes three durable steps, each of which may be repeated after a crash: the outcome, the markers
+//! in all partitions, and that all of them are there. Whoever prepared an outcome sees it through; when its connection
+//! goes away, [`TransactionCoordinator::run_due`] does, as it does after a restart.
+
+pub mod machine;
+pub mod records;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use quipu_protocol::error_code::ErrorCode;
+use quipu_storage::Marker;
+use tokio::sync::Notify;
+
+use self::machine::{End, Identity, Init, Status, Transaction, Version};
+use super::doors::{CoordinatorClock, Durability};
+use super::records::{CoordinatorRecord, RecordError};
+use super::{Millis, Now};
+
+/// Epoch of this coordinator. There is no other one that could take over.
+const COORDINATOR_EPOCH: i32 = 0;
+
+/// What the coordinator needs from the broker around it.
+pub trait TransactionDoors: Send + Sync {
+    /// Appends a record to the partition of `__transaction_state` that keeps `transactional_id`. Called under the id's
+    /// lock: it must not wait for the disk.
+    ///
+    /// # Errors
+    /// Nothing was appended. The code is the log's.
+    fn append(
+        &self,
+        transactional_id: &str,
+        record: CoordinatorRecord,
+        now_ms: Millis,
+    ) -> Result<Durability, ErrorCode>;
+
+    /// A producer id that no producer ever had.
+    ///
+    /// # Errors
+    /// No id could be reserved.
+    fn fresh_producer_id(&self) -> Result<i64, ErrorCode>;
+
+    /// Ends a transaction on one partition. A partition that is gone needs no marker.
+    ///
+    /// # Errors
+    /// The log's: the marker is not there.
+    fn write_marker(&self, topic: &str, partition: i32, marker: &Marker) -> Result<Durability, ErrorCode>;
+}
+
+/// What an operator may set about transactions, and a limit on what a peer can make them grow to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransactionsSettings {
+    /// `transaction.max.timeout.ms` (15 min).
+    pub timeout_ms_max: i32,
+    /// `transactional.id.expiration.ms` (7 days).
+    pub id_expiration_ms: Millis,
+    /// `transaction.abort.timed.out.transaction.cleanup.interval.ms` (10 s).
+    pub abort_interval_ms: Millis,
+    /// `transaction.remove.expired.transaction.cleanup.interval.ms` (1 h).
+    pub expire_interval_ms: Millis,
+    /// Most transactional ids; one more gets `POLICY_VIOLATION`.
+    pub ids_max: usize,
+}
+
+impl Default for TransactionsSettings {
+    fn default() -> Self {
+        Self {
+            timeout_ms_max: 15 * 60 * 1000,
+            id_expiration_ms: 7 * 24 * 60 * 60 * 1000,
+            abort_interval_ms: 10_000,
+            expire_interval_ms: 60 * 60 * 1000,
+            ids_max: 100_000,
+        }
+    }
+}
+
+/// The coordinator of all transactional ids.
+pub struct TransactionCoordinator {
+    settings: RwLock<TransactionsSettings>,
+    doors: Arc<dyn TransactionDoors>,
+    clock: Arc<dyn CoordinatorClock>,
+    /// Lock order: a slot before the map; never two slots. A slot also comes before a group and before a log.
+    slots: RwLock<HashMap<Arc<str>, Arc<Mutex<Slot>>>>,
+    /// When what is due is looked for next, by the monotonic clock.
+    next: Mutex<Due>,
+    /// Somebody left an outcome without its markers.
+    stranded: Notify,
+    is_loaded: AtomicBool,
+    is_stopped: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Due {
+    abort: Millis,
+    expire: Millis,
+}
+
+struct Slot {
+    id: Arc<str>,
+    /// `None` until the first InitProducerId is appended, and after the id was forgotten.
+    state: Option<Transaction>,
+    /// Of the newest record.
+    latest: Durability,
+    /// Somebody is writing the markers.
+    is_completing: bool,
+    /// The slot is no longer in the map: whoever got hold of it has to look again.
+    is_removed: bool,
+}
+
+impl TransactionCoordinator {
+    /// A coordinator without transactions, which answers `COORDINATOR_LOAD_IN_PROGRESS` until it is
+    /// [loaded](Self::finish_loading).
+    pub fn new(
+        settings: TransactionsSettings,
+        doors: Arc<dyn TransactionDoors>,
+        clock: Arc<dyn CoordinatorClock>,
+    ) -> Self {
+        Self {
+            settings: RwLock::new(settings),
+            doors,
+            clock,
+            slots: RwLock::default(),
+            next: Mutex::new(Due { abort: Millis::MAX, expire: Millis::MAX }),
+            stranded: Notify::new(),
+            is_loaded: AtomicBool::new(false),
+            is_stopped: AtomicBool::new(false),
+        }
+    }
+
+    /// Settings in force.
+    pub fn settings(&self) -> TransactionsSettings {
+        *self.settings.read()
+    }
+
+    /// Changes the settings for what comes from now on.
+    pub fn set_settings(&self, settings: TransactionsSettings) {
+        *self.settings.write() = settings;
+    }
+
+    // ---- Loading, time, stop: called by the broker ----
+
+    /// Takes one record of the log, in order; before [`Self::finish_loading`] only.
+    ///
+    /// # Errors
+    /// The record is damaged or of a later version; the rest can still be loaded.
+    pub fn replay(&self, key: &[u8], value: Option<&[u8]>) -> Result<(), RecordError> {
+        let Some((id, state)) = records::decode(key, value)? else { return Ok(()) };
+        let mut slots = self.slots.write();
+        match state {
+            None => drop(slots.remove(&id)),
+            Some(state) => {
+                let slot = slots.entry(Arc::clone(&id)).or_insert_with(|| Slot::new(id));
+                slot.lock().state = Some(state);
+            }
+        }
+        Ok(())
+    }
+
+    /// All records have been replayed: requests are served, and outcomes without all their markers are seen through.
+    pub fn finish_loading(&self, now: Now) {
+        let settings = self.settings();
+        *self.next.lock() = Due {
+            abort: now.tick.saturating_add(settings.abort_interval_ms),
+            expire: now.tick.saturating_add(settings.expire_interval_ms),
+        };
+        self.is_loaded.store(true, Ordering::Release);
+        self.stranded.notify_one();
+    }
+
+    /// When [`Self::run_due`] has to be called next, by the monotonic clock.
+    pub fn next_deadline(&self) -> Millis {
+        let next = self.next.lock();
+        next.abort.min(next.expire)
+    }
+
+    /// Returns when [`Self::run_due`] has to be called before that.
+    pub async fn has_stranded(&self) {
+        self.stranded.notified().await;
+    }
+
+    /// Aborts what has been open for too long (T7), writes markers that nobody else is writing, and forgets ids that
+    /// were not used for long (T12).
+    pub async fn run_due(&self) {
+        let now = self.clock.now();
+        let settings = self.settings();
+        let (aborts, expires) = {
+            let mut next = self.next.lock();
+            let due = (now.tick >= next.abort, now.tick >= next.expire);
+            if due.0 {
+                next.abort = now.tick.saturating_add(settings.abort_interval_ms.max(1));
+            }
+            if due.1 {
+                next.expire = now.tick.saturating_add(settings.expire_interval_ms.max(1));
+            }
+            due
+        };
+        let all: Vec<_> = self.slots.read().values().cloned().collect();
+        for shared in all {
+            let completing = {
+                let mut slot = shared.lock();
+                if aborts {
+                    self.time_out(&mut slot, now);
+                }
+                if expires {
+                    self.expire(&mut slot, now, settings.id_expiration_ms);
+                }
+                let is_left = slot.state.as_ref().is_some_and(|state| state.status.is_prepared());
+                (is_left && !slot.is_completing).then(|| self.begin_completing(&shared, &mut slot))
+            };
+            if let Some(completing) = completing {
+                // What fails now is tried again at the next scan.
+                let _ = completing.run().await;
+            }
+        }
+    }
+
+    fn time_out(&self, slot: &mut Slot, now: Now) {
+        let fresh = &mut || self.doors.fresh_producer_id();
+        let late = slot.state.as_ref().map_or(Ok(None), |state| state.time_out(now.wall, fresh));
+        if let Ok(Some(aborted)) = late {
+            tracing::info!(transactional_id = %slot.id, "a transaction took too long and is aborted");
+            // A failed append is logged; the next scan tries again.
+            let _ = self.advance(slot, Some(aborted), now);
+        }
+    }
+
+    fn expire(&self, slot: &mut Slot, now: Now, retention_ms: Millis) {
+        let is_expired = slot.state.as_ref().is_some_and(|state| state.is_expired(now.wall, retention_ms));
+        if is_expired && !slot.is_removed && self.advance(slot, None, now).is_ok() {
+            slot.is_removed = true;
+            self.slots.write().remove(&slot.id);
+        }
+    }
+
+    /// Answers everything that still comes with `COORDINATOR_NOT_AVAILABLE`. What is under way is seen through, or is
+    /// after the restart.
+    pub fn stop(&self) {
+        self.is_stopped.store(true, Ordering::Release);
+    }
+
+    // ---- Requests ----
+
+    /// InitProducerId of a transactional producer (T2).
+    ///
+    /// # Errors
+    /// Kafka's codes for it.
+    pub async fn init(
+        &self,
+        id: &str,
+        timeout_ms: i32,
+        expected: Option<Identity>,
+    ) -> Result<Identity, ErrorCode> {
+        self.admit(id)?;
+        let settings = self.settings();
+        if !(1..=settings.timeout_ms_max).contains(&timeout_ms) {
+            return Err(ErrorCode::INVALID_TRANSACTION_TIMEOUT);
+        }
+        if id.len() > records::ID_BYTES_MAX {
+            return Err(ErrorCode::INVALID_REQUEST);
+        }
+        let now = self.clock.now();
+        let fresh = &mut || self.doors.fresh_producer_id();
+        let (ready, completing, durability) = loop {
+            let shared = self.slot_or_new(id, settings.ids_max)?;
+            let mut slot = shared.lock();
+            if slot.is_removed {
+                continue;
+            }
+            let init = Transaction::init(now.wall, slot.state.as_ref(), timeout_ms, expected, fresh)?;
+            let (next, is_ready) = match init {
+                Init::Ready(next) => (next, true),
+                Init::Fence(next) => (next, false),
+            };
+            let identity = next.identity();
+            let durability = self.advance(&mut slot, Some(next), now)?;
+            let completing = (!is_ready).then(|| self.begin_completing(&shared, &mut slot));
+            break (is_ready.then_some(identity), completing, durability);
+        };
+        durability.wait().await.map_err(log_error)?;
+        if let Some(completing) = completing {
+            completing.run().await?;
+        }
+        ready.ok_or(ErrorCode::CONCURRENT_TRANSACTIONS)
+    }
+
+    /// Adds partitions to the producer's transaction; they are part of it, durably, when this returns.
+    ///
+    /// # Errors
+    /// Kafka's codes for it.
+    pub async fn add_partitions(
+        &self,
+        id: &str,
+        producer: Identity,
+        partitions: &[(Arc<str>, i32)],
+    ) -> Result<(), ErrorCode> {
+        self.admit(id)?;
+        let now = self.clock.now();
+        let durability = self.with(id, |_, slot| {
+            let state = slot.state.as_ref().ok_or(ErrorCode::INVALID_PRODUCER_ID_MAPPING)?;
+            match state.add(now.wall, producer, partitions)? {
+                Some(next) => self.advance(slot, Some(next), now),
+                None => Ok(slot.latest.clone()),
+            }
+        })?;
+        durability.wait().await.map_err(log_error)
+    }
+
+    /// Whether the partition is part of the producer's transaction.
+    ///
+    /// # Errors
+    /// Kafka's codes for it: `TRANSACTION_ABORTABLE` when it is not.
+    pub fn verify(&self, id: &str, producer: Identity, topic: &str, partition: i32) -> Result<(), ErrorCode> {
+        self.within(id, producer, topic, partition, || ())
+    }
+
+    /// T5: does `work` while the partition is part of the producer's transaction. That cannot be ended in between.
+    ///
+    /// # Errors
+    /// Those of [`Self::verify`].
+    pub fn within<R>(
+        &self,
+        id: &str,
+        producer: Identity,
+        topic: &str,
+        partition: i32,
+        work: impl FnOnce() -> R,
+    ) -> Result<R, ErrorCode> {
+        self.admit(id)?;
+        self.with(id, |_, slot| {
+            let state = slot.state.as_ref().ok_or(ErrorCode::INVALID_PRODUCER_ID_MAPPING)?;
+            state.verify(producer, topic, partition)?;
+            Ok(work())
+        })
+    }
+
+    /// EndTxn: the outcome is durable, and all readers see it, when this returns. Gives the producer's identity from
+    /// here on.
+    ///
+    /// # Errors
+    /// Kafka's codes for it.
+    pub async fn end(
+        &self,
+        id: &str,
+        producer: Identity,
+        is_commit: bool,
+        version: Version,
+    ) -> Result<Identity, ErrorCode> {
+        self.admit(id)?;
+        let now = self.clock.now();
+        let fresh = &mut || self.doors.fresh_producer_id();
+        let (told, completing, durability) = self.with(id, |shared, slot| {
+            let state = slot.state.as_ref().ok_or(ErrorCode::INVALID_PRODUCER_ID_MAPPING)?;
+            match state.end(now.wall, producer, is_commit, version, fresh)? {
+                End::Done => Ok((state.identity(), None, slot.latest.clone())),
+                End::Prepared(next) => {
+                    let after = next.complete(now.wall).map_or(next.identity(), |done| done.identity());
+                    let durability = self.advance(slot, Some(next), now)?;
+                    Ok((after, Some(self.begin_completing(shared, slot)), durability))
+                }
+            }
+        })?;
+        durability.wait().await.map_err(log_error)?;
+        if let Some(completing) = completing {
+            // The outcome stands: if a marker cannot be written now, it is later.
+            completing.run().await?;
+        }
+        Ok(told)
+    }
+
+    /// DescribeTransactions, for one id.
+    ///
+    /// # Errors
+    /// `TRANSACTIONAL_ID_NOT_FOUND`, or the coordinator is loading or stopped.
+    pub fn describe(&self, id: &str) -> Result<Transaction, ErrorCode> {
+        self.admit(id)?;
+        let found = self.with(id, |_, slot| Ok(slot.state.clone()));
+        found.ok().flatten().ok_or(ErrorCode::TRANSACTIONAL_ID_NOT_FOUND)
+    }
+
+    /// All transactional ids, in order.
+    ///
+    /// # Errors
+    /// The coordinator is loading or stopped.
+    pub fn list(&self) -> Result<Vec<(Arc<str>, Transaction)>, ErrorCode> {
+        self.admit_any()?;
+        let all: Vec<_> = self.slots.read().values().cloned().collect();
+        let mut listed: Vec<_> = all
+            .iter()
+            .filter_map(|slot| {
+                let slot = slot.lock();
+                slot.state.clone().map(|state| (Arc::clone(&slot.id), state))
+            })
+            .collect();
+        listed.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        Ok(listed)
+    }
+
+    // ---- The common way of a step ----
+
+    fn admit(&self, id: &str) -> Result<(), ErrorCode> {
+        self.admit_any()?;
+        if id.is_empty() { Err(ErrorCode::INVALID_REQUEST) } else { Ok(()) }
+    }
+
+    fn admit_any(&self) -> Result<(), ErrorCode> {
+        if self.is_stopped.load(Ordering::Acquire) {
+            Err(ErrorCode::COORDINATOR_NOT_AVAILABLE)
+        } else if !self.is_loaded.load(Ordering::Acquire) {
+            Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn slot_or_new(&self, id: &str, limit: usize) -> Result<Arc<Mutex<Slot>>, ErrorCode> {
+        if let Some(slot) = self.slots.read().get(id) {
+            return Ok(Arc::clone(slot));
+        }
+        let mut slots = self.slots.write();
+        if !slots.contains_key(id) && slots.len() >= limit {
+            tracing::warn!(limit, "too many transactional ids: let producers use theirs again");
+            return Err(ErrorCode::POLICY_VIOLATION);
+        }
+        let id: Arc<str> = id.into();
+        Ok(Arc::clone(slots.entry(Arc::clone(&id)).or_insert_with(|| Slot::new(id))))
+    }
+
+    /// Works on an id that is known.
+    fn with<R>(
+        &self,
+        id: &str,
+        work: impl FnOnce(&Arc<Mutex<Slot>>, &mut Slot) -> Result<R, ErrorCode>,
+    ) -> Result<R, ErrorCode> {
+        loop {
+            let found = self.slots.read().get(id).cloned();
+            let shared = found.ok_or(ErrorCode::INVALID_PRODUCER_ID_MAPPING)?;
+            let mut slot = shared.lock();
+            if !slot.is_removed {
+                return work(&shared, &mut slot);
+            }
+        }
+    }
+
+    /// Appends the next state and takes it over. Without one the id is forgotten.
+    fn advance(&self, slot: &mut Slot, next: Option<Transaction>, now: Now) -> Result<Durability, ErrorCode> {
+        let record = records::encode(&slot.id, next.as_ref()).map_err(|_| ErrorCode::INVALID_REQUEST)?;
+        let durability = self.doors.append(&slot.id, record, now.wall).map_err(|error| {
+            tracing::warn!(transactional_id = %slot.id, %error, "transaction state not kept");
+            log_error(error)
+        })?;
+        slot.state = next;
+        slot.latest = durability.clone();
+        Ok(durability)
+    }
+
+    fn begin_completing(&self, shared: &Arc<Mutex<Slot>>, slot: &mut Slot) -> Completing<'_> {
+        slot.is_completing = true;
+        Completing { coordinator: self, slot: Arc::clone(shared), is_done: false }
+    }
+}
+
+impl std::fmt::Debug for TransactionCoordinator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TransactionCoordinator")
+            .field("ids", &self.slots.read().len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Slot {
+    fn new(id: Arc<str>) -> Arc<Mutex<Self>> {
+        Arc::new(Mutex::new(Self {
+            id,
+            state: None,
+            latest: Durability::Done,
+            is_completing: false,
+            is_removed: false,
+        }))
+    }
+}
+
+/// The writing of markers for an outcome. When it is given up half-way, somebody else is called to it.
+struct Completing<'a> {
+    coordinator: &'a TransactionCoordinator,
+    slot: Arc<Mutex<Slot>>,
+    is_done: bool,
+}
+
+impl Completing<'_> {
+    /// Waits for the outcome to be durable, writes all markers, waits for these, and says that they are there.
+    async fn run(mut self) -> Result<(), ErrorCode> {
+        let (state, outcome) = {
+            let slot = self.slot.lock();
+            (slot.state.clone(), slot.latest.clone())
+        };
+        let Some(state) = state.filter(|state| state.status.is_prepared()) else {
+            self.is_done = true;
+            return Ok(());
+        };
+        // SAFETY of the data: a marker may never outlive its outcome.
+        let written = match outcome.wait().await {
+            Ok(()) => self.write_markers(&state).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            // Not handed on at once, which would be a busy loop: the next scan takes it up.
+            self.is_done = true;
+            return Err(log_error(error));
+        }
+        let now = self.coordinator.clock.now();
+        let mut slot = self.slot.lock();
+        self.is_done = true;
+        match state.complete(now.wall) {
+            Some(done) => self.coordinator.advance(&mut slot, Some(done), now).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    async fn write_markers(&self, state: &Transaction) -> Result<(), ErrorCode> {
+        let marker = Marker {
+            producer_id: state.producer_id,
+            producer_epoch: state.producer_epoch,
+            is_commit: state.status == Status::PrepareCommit,
+            coordinator_epoch: COORDINATOR_EPOCH,
+            has_own_epoch: state.version == Version::Two,
+        };
+        let mut written = Vec::new();
+        for (topic, partitions) in &state.partitions {
+            for &partition in partitions {
+                written.push(self.coordinator.doors.write_marker(topic, partition, &marker)?);
+            }
+        }
+        for marker in written {
+            marker.wait().await?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Completing<'_> {
+    fn drop(&mut self) {
+        self.slot.lock().is_completing = false;
+        if !self.is_done {
+            self.coordinator.stranded.notify_one();
+        }
+    }
+}
+
+/// What clients are told of an error of the log, as by Kafka's coordinator.
+fn log_error(error: ErrorCode) -> ErrorCode {
+    match error {
+        ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
+        | ErrorCode::NOT_ENOUGH_REPLICAS
+        | ErrorCode::REQUEST_TIMED_OUT => ErrorCode::COORDINATOR_NOT_AVAILABLE,
+        ErrorCode::NOT_LEADER_OR_FOLLOWER | ErrorCode::KAFKA_STORAGE_ERROR => ErrorCode::NOT_COORDINATOR,
+        other => other,
+    }
+}
