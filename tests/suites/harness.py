@@ -137,9 +137,13 @@ class CargoSuite(Suite):
         features = ["--features", ",".join(self.features)] if self.features else []
         environment = dict(os.environ, CARGO_TARGET_DIR=str(target))
         build = ["cargo", "test", "--no-run", "--message-format=json", *features, *kinds]
-        # Cargo looks for newer packages unless there is a lock file; with one the build needs no network.
-        offline = ["--offline"] if (source / "Cargo.lock").exists() and target.exists() else []
-        done = subprocess.run(build + offline, cwd=source, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        # Once everything is fetched, the build needs no network; what an interrupted run left may need it again.
+        for offline in ["--offline"], []:
+            done = subprocess.run(
+                build + offline, cwd=source, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+            if not done.returncode:
+                break
         if done.returncode:
             raise Broken(f"{self.crate} does not build:\n{done.stderr[-4000:]}")
         programs = {}
