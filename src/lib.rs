@@ -10,7 +10,7 @@
 //! net          threads, connections, frames        │ knows no API
 //!  └ api       the table of APIs, a function each   │ knows no socket
 //!     ├ topic        live partitions, waiting reads
-//!     ├ coordinator  group machines                 │ knows no clock, no disk
+//!     ├ coordinator  group and transaction machines │ knows no clock, no disk
 //!     ├ catalog      topics and configs as a log
 //!     └ config       keys, types, origins
 //!        quipu-storage   segments, indexes          │ knows no topics

@@ -5,6 +5,8 @@ mod describe;
 mod end;
 mod markers;
 mod offsets;
+#[cfg(test)]
+mod tests;
 
 pub use self::add::{add_offsets_to_txn, add_partitions_to_txn};
 pub use self::describe::{describe_producers, describe_transactions, list_transactions};

@@ -1,0 +1,367 @@
+//! Transactions request by request, in both forms that clients know, against a broker in memory.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use quipu_protocol::ErrorCode;
+use quipu_protocol::message::add_offsets_to_txn::AddOffsetsToTxnRequest;
+use quipu_protocol::message::add_partitions_to_txn::{
+    AddPartitionsToTxnRequest, AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction,
+};
+use quipu_protocol::message::describe_producers::{DescribeProducersRequest, TopicRequest};
+use quipu_protocol::message::describe_transactions::DescribeTransactionsRequest;
+use quipu_protocol::message::end_txn::{EndTxnRequest, EndTxnResponse};
+use quipu_protocol::message::fetch::{FetchPartition, FetchRequest, FetchTopic, PartitionData};
+use quipu_protocol::message::init_producer_id::InitProducerIdRequest;
+use quipu_protocol::message::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
+use quipu_protocol::message::list_transactions::ListTransactionsRequest;
+use quipu_protocol::message::offset_fetch::{
+    OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics,
+};
+use quipu_protocol::message::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
+use quipu_protocol::message::txn_offset_commit::{
+    TxnOffsetCommitRequest, TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
+};
+use quipu_protocol::message::write_txn_markers::{
+    WritableTxnMarker, WritableTxnMarkerTopic, WriteTxnMarkersRequest,
+};
+use quipu_protocol::primitives::Records;
+use quipu_protocol::record::{Attributes, BatchBuilder};
+use quipu_storage::disk::{Disk, MemoryDisk};
+
+use super::*;
+use crate::broker::{Broker, CreateTopic};
+use crate::clock::Clock;
+use crate::config::Config;
+
+/// Produce and TxnOffsetCommit of clients of version 1 and 2, and their EndTxn.
+const ONE: (i16, i16, i16) = (11, 4, 4);
+const TWO: (i16, i16, i16) = (12, 5, 5);
+
+fn with_broker<F: Future<Output = ()>>(test: impl FnOnce(Arc<Broker>, Arc<MemoryDisk>) -> F) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let disk = Arc::new(MemoryDisk::new());
+        let broker = open(&disk);
+        broker.create_topic(CreateTopic { partitions: Some(2), ..CreateTopic::with_defaults("t") }).unwrap();
+        test(broker, disk).await;
+    });
+}
+
+fn open(disk: &Arc<MemoryDisk>) -> Arc<Broker> {
+    disk.create_dir_all(Path::new("/data")).unwrap();
+    Broker::open(Config::default(), Arc::clone(disk) as _, Path::new("/data"), Clock::manual(0, 1)).unwrap()
+}
+
+fn context(broker: &Arc<Broker>, version: i16) -> Context<'_> {
+    let address = SocketAddr::from(([127, 0, 0, 1], 9092));
+    Context {
+        broker,
+        version,
+        client_id: Some("client"),
+        local_addr: address,
+        peer_addr: address,
+        correlation_id: 0,
+    }
+}
+
+async fn init(broker: &Arc<Broker>) -> Identity {
+    let request = InitProducerIdRequest {
+        transactional_id: Some("id".into()),
+        transaction_timeout_ms: 1_000,
+        ..Default::default()
+    };
+    let answer = crate::api::producers::init_producer_id(&context(broker, 5), request).await;
+    assert_eq!(answer.error_code, ErrorCode::NONE);
+    (answer.producer_id, answer.producer_epoch)
+}
+
+async fn add(broker: &Arc<Broker>, producer: Identity, topic: &str, partition: i32) -> ErrorCode {
+    let request = AddPartitionsToTxnRequest {
+        v3_and_below_transactional_id: "id".into(),
+        v3_and_below_producer_id: producer.0,
+        v3_and_below_producer_epoch: producer.1,
+        v3_and_below_topics: vec![AddPartitionsToTxnTopic {
+            name: topic.into(),
+            partitions: vec![partition],
+        }],
+        ..Default::default()
+    };
+    let answer = add_partitions_to_txn(&context(broker, 3), request).await;
+    answer.results_by_topic_v3_and_below[0].results_by_partition[0].partition_error_code
+}
+
+async fn produce(broker: &Arc<Broker>, version: i16, producer: Identity, sequence: i32) -> ErrorCode {
+    let attributes = Attributes::default().with_transactional(true);
+    let mut batch = BatchBuilder::new().producer(producer.0, producer.1, sequence).attributes(attributes);
+    batch.push(0, None, Some(b"value"), &[]);
+    let bytes = batch.finish();
+    let request = ProduceRequest {
+        transactional_id: Some("id".into()),
+        acks: -1,
+        topic_data: vec![TopicProduceData {
+            name: "t".into(),
+            partition_data: vec![PartitionProduceData { index: 0, records: Some(Records::Borrowed(&bytes)) }],
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let (answer, mut awaited) =
+        crate::api::produce::produce(&context(broker, version), request).await.unwrap();
+    awaited.wait().await.unwrap();
+    answer.unwrap().responses[0].partition_responses[0].error_code
+}
+
+async fn end(broker: &Arc<Broker>, version: i16, producer: Identity, committed: bool) -> EndTxnResponse {
+    let request = EndTxnRequest {
+        transactional_id: "id".into(),
+        producer_id: producer.0,
+        producer_epoch: producer.1,
+        committed,
+    };
+    end_txn(&context(broker, version), request).await
+}
+
+async fn fetch(broker: &Arc<Broker>, isolation_level: i8) -> PartitionData<'static> {
+    let request = FetchRequest {
+        isolation_level,
+        session_epoch: -1,
+        topics: vec![FetchTopic {
+            topic: "t".into(),
+            partitions: vec![FetchPartition { partition_max_bytes: 1 << 20, ..Default::default() }],
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let mut answer = crate::api::fetch::fetch(&context(broker, 12), request).await;
+    answer.responses.remove(0).partitions.remove(0)
+}
+
+async fn latest(broker: &Arc<Broker>, isolation_level: i8) -> i64 {
+    let request = ListOffsetsRequest {
+        isolation_level,
+        topics: vec![ListOffsetsTopic {
+            name: "t".into(),
+            partitions: vec![ListOffsetsPartition { timestamp: -1, ..Default::default() }],
+        }],
+        ..Default::default()
+    };
+    let answer = crate::api::list_offsets::list_offsets(&context(broker, 5), request).await;
+    answer.topics[0].partitions[0].offset
+}
+
+async fn commit_offset(broker: &Arc<Broker>, version: i16, producer: Identity, offset: i64) -> ErrorCode {
+    let request = TxnOffsetCommitRequest {
+        transactional_id: "id".into(),
+        group_id: "g".into(),
+        producer_id: producer.0,
+        producer_epoch: producer.1,
+        topics: vec![TxnOffsetCommitRequestTopic {
+            name: "t".into(),
+            partitions: vec![TxnOffsetCommitRequestPartition {
+                committed_offset: offset,
+                ..Default::default()
+            }],
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    txn_offset_commit(&context(broker, version), request).await.topics[0].partitions[0].error_code
+}
+
+async fn offset(broker: &Arc<Broker>, require_stable: bool) -> (i64, ErrorCode) {
+    let topic =
+        OffsetFetchRequestTopics { name: "t".into(), partition_indexes: vec![0], ..Default::default() };
+    let group =
+        OffsetFetchRequestGroup { group_id: "g".into(), topics: Some(vec![topic]), ..Default::default() };
+    let request = OffsetFetchRequest { groups: vec![group], require_stable, ..Default::default() };
+    let answer = crate::api::offsets::offset_fetch(&context(broker, 8), request).await;
+    let partition = &answer.groups[0].topics[0].partitions[0];
+    (partition.committed_offset, partition.error_code)
+}
+
+async fn state(broker: &Arc<Broker>) -> String {
+    let request = DescribeTransactionsRequest { transactional_ids: vec!["id".into()] };
+    let answer = describe_transactions(&context(broker, 0), request).await;
+    answer.transaction_states[0].transaction_state.to_string()
+}
+
+#[test]
+fn t4_t8_version_two_adds_partitions_by_itself_and_gives_every_transaction_an_epoch() {
+    with_broker(|broker, _| async move {
+        let (produced, _, ended) = TWO;
+        let producer = init(&broker).await;
+        assert_eq!(produce(&broker, produced, producer, 0).await, ErrorCode::NONE);
+        assert_eq!((latest(&broker, 0).await, latest(&broker, 1).await), (1, 0));
+        assert_eq!(state(&broker).await, "Ongoing");
+        let done = end(&broker, ended, producer, false).await;
+        assert_eq!(done.error_code, ErrorCode::NONE);
+        assert_eq!((done.producer_id, done.producer_epoch), (producer.0, producer.1 + 1));
+        assert_eq!((latest(&broker, 0).await, latest(&broker, 1).await), (2, 2));
+        let found = fetch(&broker, 1).await;
+        let aborted = found.aborted_transactions.unwrap();
+        assert_eq!((aborted.len(), aborted[0].producer_id, aborted[0].first_offset), (1, producer.0, 0));
+        assert_eq!(found.last_stable_offset, 2);
+        assert!(fetch(&broker, 0).await.aborted_transactions.is_none());
+        // What is late is refused; the new epoch begins anew.
+        assert_eq!(produce(&broker, produced, producer, 1).await, ErrorCode::INVALID_PRODUCER_EPOCH);
+        let producer = (done.producer_id, done.producer_epoch);
+        assert_eq!(produce(&broker, produced, producer, 0).await, ErrorCode::NONE);
+        assert_eq!(end(&broker, ended, producer, true).await.error_code, ErrorCode::NONE);
+        assert_eq!(latest(&broker, 1).await, 4);
+    });
+}
+
+#[test]
+fn t5_version_one_announces_partitions_first() {
+    with_broker(|broker, _| async move {
+        let (produced, _, ended) = ONE;
+        let producer = init(&broker).await;
+        assert_eq!(produce(&broker, produced, producer, 0).await, ErrorCode::TRANSACTION_ABORTABLE);
+        assert_eq!(produce(&broker, 10, producer, 0).await, ErrorCode::INVALID_TXN_STATE);
+        assert_eq!(latest(&broker, 0).await, 0);
+        assert_eq!(add(&broker, producer, "none", 0).await, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        assert_eq!(add(&broker, (9, 9), "t", 0).await, ErrorCode::INVALID_PRODUCER_ID_MAPPING);
+        assert_eq!(add(&broker, producer, "t", 0).await, ErrorCode::NONE);
+        let verify = |partition: i32| {
+            let topic = AddPartitionsToTxnTopic { name: "t".into(), partitions: vec![partition] };
+            let transaction = AddPartitionsToTxnTransaction {
+                transactional_id: "id".into(),
+                producer_id: producer.0,
+                producer_epoch: producer.1,
+                verify_only: true,
+                topics: vec![topic],
+            };
+            AddPartitionsToTxnRequest { transactions: vec![transaction], ..Default::default() }
+        };
+        for (partition, code) in [(0, ErrorCode::NONE), (1, ErrorCode::TRANSACTION_ABORTABLE)] {
+            let answer = add_partitions_to_txn(&context(&broker, 4), verify(partition)).await;
+            let result = &answer.results_by_transaction[0].topic_results[0].results_by_partition[0];
+            assert_eq!(result.partition_error_code, code);
+        }
+        assert_eq!(produce(&broker, produced, producer, 0).await, ErrorCode::NONE);
+        let done = end(&broker, ended, producer, true).await;
+        assert_eq!(done.error_code, ErrorCode::NONE);
+        // The epoch stays; the partition has to be announced again.
+        assert_eq!(produce(&broker, produced, producer, 1).await, ErrorCode::TRANSACTION_ABORTABLE);
+        assert_eq!(add(&broker, producer, "t", 0).await, ErrorCode::NONE);
+        assert_eq!(produce(&broker, produced, producer, 1).await, ErrorCode::NONE);
+        // Fenced by a newer one, which has to come again once the transaction is aborted.
+        let request = InitProducerIdRequest {
+            transactional_id: Some("id".into()),
+            transaction_timeout_ms: 1_000,
+            ..Default::default()
+        };
+        let answer = crate::api::producers::init_producer_id(&context(&broker, 5), request).await;
+        assert_eq!(answer.error_code, ErrorCode::CONCURRENT_TRANSACTIONS);
+        assert_eq!(init(&broker).await, (producer.0, producer.1 + 2));
+        assert_eq!(end(&broker, 4, producer, true).await.error_code, ErrorCode::PRODUCER_FENCED);
+        assert_eq!(end(&broker, 1, producer, true).await.error_code, ErrorCode::INVALID_PRODUCER_EPOCH);
+    });
+}
+
+#[test]
+fn t10_offsets_count_once_the_transaction_is_committed_also_across_a_restart() {
+    for (_, committed, ended) in [ONE, TWO] {
+        with_broker(|broker, disk| async move {
+            let mut producer = init(&broker).await;
+            if committed < 5 {
+                let refused = commit_offset(&broker, committed, producer, 5).await;
+                assert_eq!(refused, ErrorCode::TRANSACTION_ABORTABLE);
+                let request = AddOffsetsToTxnRequest {
+                    transactional_id: "id".into(),
+                    producer_id: producer.0,
+                    producer_epoch: producer.1,
+                    group_id: "g".into(),
+                };
+                let added = add_offsets_to_txn(&context(&broker, 3), request).await;
+                assert_eq!(added.error_code, ErrorCode::NONE);
+            }
+            assert_eq!(commit_offset(&broker, committed, producer, 5).await, ErrorCode::NONE);
+            assert_eq!(offset(&broker, false).await, (-1, ErrorCode::NONE));
+            assert_eq!(offset(&broker, true).await, (-1, ErrorCode::UNSTABLE_OFFSET_COMMIT));
+            broker.close();
+            let broker = open(&disk);
+            assert_eq!(offset(&broker, true).await, (-1, ErrorCode::UNSTABLE_OFFSET_COMMIT));
+            let done = end(&broker, ended, producer, true).await;
+            assert_eq!(done.error_code, ErrorCode::NONE);
+            assert_eq!(offset(&broker, true).await, (5, ErrorCode::NONE));
+            if committed < 5 {
+                return;
+            }
+            producer.1 = done.producer_epoch;
+            assert_eq!(commit_offset(&broker, committed, producer, 9).await, ErrorCode::NONE);
+            assert_eq!(end(&broker, ended, producer, false).await.error_code, ErrorCode::NONE);
+            assert_eq!(offset(&broker, true).await, (5, ErrorCode::NONE));
+            broker.close();
+            assert_eq!(offset(&open(&disk), true).await, (5, ErrorCode::NONE));
+        });
+    }
+}
+
+#[test]
+fn t7_t13_what_hangs_is_seen_and_can_be_ended() {
+    with_broker(|broker, _| async move {
+        let producer = init(&broker).await;
+        assert_eq!(produce(&broker, 12, producer, 0).await, ErrorCode::NONE);
+        let request = DescribeProducersRequest {
+            topics: vec![TopicRequest { name: "t".into(), partition_indexes: vec![0] }],
+        };
+        let answer = describe_producers(&context(&broker, 0), request).await;
+        let seen = &answer.topics[0].partitions[0].active_producers[0];
+        assert_eq!((seen.producer_id, seen.current_txn_start_offset), (producer.0, 0));
+        let marker = |coordinator_epoch| WriteTxnMarkersRequest {
+            markers: vec![WritableTxnMarker {
+                producer_id: producer.0,
+                producer_epoch: producer.1,
+                transaction_result: false,
+                topics: vec![WritableTxnMarkerTopic { name: "t".into(), partition_indexes: vec![0, 7] }],
+                coordinator_epoch,
+                transaction_version: 0,
+            }],
+        };
+        let answer = write_txn_markers(&context(&broker, 1), marker(3)).await;
+        let codes: Vec<_> =
+            answer.markers[0].topics[0].partitions.iter().map(|found| found.error_code).collect();
+        assert_eq!(codes, [ErrorCode::NONE, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION]);
+        assert_eq!(latest(&broker, 1).await, 2);
+        let answer = write_txn_markers(&context(&broker, 1), marker(2)).await;
+        let code = answer.markers[0].topics[0].partitions[0].error_code;
+        assert_eq!(code, ErrorCode::TRANSACTION_COORDINATOR_FENCED);
+
+        for (pattern, states, count) in [
+            (None, vec![], 1),
+            (Some("i."), vec!["Ongoing"], 1),
+            (Some("i"), vec![], 0),
+            (None, vec!["No"], 0),
+        ] {
+            let request = ListTransactionsRequest {
+                state_filters: states.into_iter().map(Into::into).collect(),
+                transactional_id_pattern: pattern.map(Into::into),
+                ..Default::default()
+            };
+            let answer = list_transactions(&context(&broker, 2), request).await;
+            assert_eq!(answer.transaction_states.len(), count, "{pattern:?}");
+        }
+        let request =
+            ListTransactionsRequest { transactional_id_pattern: Some("(".into()), ..Default::default() };
+        let answer = list_transactions(&context(&broker, 2), request).await;
+        assert_eq!(answer.error_code, ErrorCode::INVALID_REGULAR_EXPRESSION);
+    });
+}
+
+#[test]
+fn t7_a_transaction_that_is_left_open_is_aborted_and_its_producer_shut_out() {
+    with_broker(|broker, _| async move {
+        let producer = init(&broker).await;
+        assert_eq!(produce(&broker, 12, producer, 0).await, ErrorCode::NONE);
+        broker.clock.advance(11_000);
+        broker.transactions.run_due().await;
+        assert_eq!(state(&broker).await, "CompleteAbort");
+        assert_eq!(latest(&broker, 1).await, 2);
+        assert_eq!(produce(&broker, 12, producer, 1).await, ErrorCode::INVALID_PRODUCER_EPOCH);
+        assert_eq!(end(&broker, 5, producer, true).await.error_code, ErrorCode::INVALID_TXN_STATE);
+        assert_eq!(fetch(&broker, 1).await.aborted_transactions.unwrap().len(), 1);
+    });
+}
