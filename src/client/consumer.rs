@@ -318,3 +318,93 @@ fn corrupt(partition: &TopicPartition, offset: i64, detail: &dyn std::fmt::Displ
         "the batch at offset {offset} of partition {partition} cannot be read: {detail}. Continue after it with --offset"
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::messages::ProducerId;
+    use kafka_protocol::messages::fetch_response::AbortedTransaction;
+    use quipu_protocol::record::{Attributes, BatchBuilder};
+
+    use super::*;
+
+    fn batch(offset: i64, producer: i64, transactional: bool, value: &[u8]) -> Vec<u8> {
+        let attributes = Attributes::default().with_transactional(transactional);
+        let mut builder =
+            BatchBuilder::new().base_offset(offset).producer(producer, 0, 0).attributes(attributes);
+        builder.push(1, None, Some(value), &[]);
+        builder.finish()
+    }
+
+    /// An end-of-transaction marker: key version 0, type 0 (abort) or 1 (commit).
+    fn marker(offset: i64, producer: i64, kind: u8) -> Vec<u8> {
+        let attributes = Attributes::default().with_transactional(true).with_control(true);
+        let mut builder =
+            BatchBuilder::new().base_offset(offset).producer(producer, 0, -1).attributes(attributes);
+        builder.push(1, Some(&[0, 0, 0, kind]), Some(&[0, 0, 0, 0, 0, 0]), &[]);
+        builder.finish()
+    }
+
+    fn read(isolation: Isolation, from: i64, records: Vec<u8>, aborted: &[(i64, i64)]) -> (Vec<String>, i64) {
+        let aborted = aborted.iter().map(|(producer, first)| {
+            AbortedTransaction::default().with_producer_id(ProducerId(*producer)).with_first_offset(*first)
+        });
+        let data = PartitionData::default()
+            .with_records(Some(Bytes::from(records)))
+            .with_aborted_transactions(Some(aborted.collect()));
+        let partition = TopicPartition::new("t", 0);
+        let mut consumer = Consumer::new(isolation, Duration::ZERO);
+        consumer.assign(partition.clone(), from);
+        let mut seen = Vec::new();
+        let flow = consumer.take(&partition, &data, &mut |record| {
+            seen.push(String::from_utf8(record.value.unwrap().to_vec()).unwrap());
+            ControlFlow::Continue(())
+        });
+        assert!(flow.unwrap().is_continue());
+        (seen, consumer.positions().next().unwrap().1)
+    }
+
+    #[test]
+    fn aborted_records_are_hidden_up_to_their_marker() {
+        let log = [
+            batch(0, 1, true, b"aborted"),
+            batch(1, 2, true, b"committed"),
+            batch(2, -1, false, b"plain"),
+            marker(3, 1, 0),
+            batch(4, 1, true, b"later"),
+            marker(5, 2, 1),
+            marker(6, 1, 1),
+        ]
+        .concat();
+        let committed = read(Isolation::ReadCommitted, 0, log.clone(), &[(1, 0)]);
+        assert_eq!(committed, (["committed", "plain", "later"].map(String::from).to_vec(), 7));
+        let all = read(Isolation::ReadUncommitted, 0, log, &[]);
+        assert_eq!(all, (["aborted", "committed", "plain", "later"].map(String::from).to_vec(), 7));
+    }
+
+    #[test]
+    fn records_before_the_position_and_a_cut_batch_are_left_out() {
+        let mut builder = BatchBuilder::new().base_offset(10);
+        for value in [b"a", b"b", b"c"] {
+            builder.push(1, None, Some(value), &[]);
+        }
+        let mut log = builder.finish();
+        let next = batch(13, -1, false, b"d");
+        log.extend_from_slice(&next[..next.len() - 1]);
+        assert_eq!(
+            read(Isolation::ReadUncommitted, 11, log, &[]),
+            (["b", "c"].map(String::from).to_vec(), 13)
+        );
+    }
+
+    #[test]
+    fn a_wrong_checksum_is_an_error() {
+        let mut log = batch(0, -1, false, b"x");
+        *log.last_mut().unwrap() ^= 1;
+        let data = PartitionData::default().with_records(Some(Bytes::from(log)));
+        let partition = TopicPartition::new("t", 0);
+        let mut consumer = Consumer::new(Isolation::ReadUncommitted, Duration::ZERO);
+        consumer.assign(partition.clone(), 0);
+        let error = consumer.take(&partition, &data, &mut |_| ControlFlow::Continue(())).unwrap_err();
+        assert!(error.to_string().contains("checksum"), "{error}");
+    }
+}

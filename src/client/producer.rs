@@ -17,6 +17,8 @@ use super::{ClientError, Cluster, TopicPartition, partition_for_key};
 const PRODUCE_BY_NAME: i16 = 12;
 /// Bytes that a record costs besides its key, value and headers, at most.
 const RECORD_OVERHEAD_BYTES: usize = 32;
+/// All partitions together send when they hold this much, however many they are: it bounds memory and a request's size.
+const PENDING_BYTES_MAX: usize = 32 << 20;
 const RETRY_STEP: Duration = Duration::from_millis(100);
 
 /// Whose confirmation a producer waits for.
@@ -128,6 +130,7 @@ pub struct Producer {
     identity: Option<(i64, i16)>,
     sequences: BTreeMap<i32, i32>,
     pending: BTreeMap<i32, Pending>,
+    pending_bytes: usize,
     sticky: i32,
     random: u64,
     sent: Sent,
@@ -149,6 +152,7 @@ impl Producer {
             identity,
             sequences: BTreeMap::new(),
             pending: BTreeMap::new(),
+            pending_bytes: 0,
             sticky: 0,
             random,
             sent: Sent::default(),
@@ -184,9 +188,11 @@ impl Producer {
         let record = Outgoing { timestamp: Some(record.timestamp.unwrap_or_else(now_ms)), ..record };
         let size = record.size_bytes();
         let pending = self.pending.entry(partition).or_default();
-        if pending.bytes + size > self.options.batch_bytes && !pending.records.is_empty() {
+        let full = pending.bytes + size > self.options.batch_bytes && !pending.records.is_empty();
+        if full || self.pending_bytes + size > PENDING_BYTES_MAX {
             self.flush(cluster)?;
         }
+        self.pending_bytes += size;
         let pending = self.pending.entry(partition).or_default();
         pending.bytes += size;
         pending.records.push(record);
@@ -196,6 +202,7 @@ impl Producer {
     /// Sends what is waiting and returns when all of it is confirmed.
     pub fn flush(&mut self, cluster: &mut Cluster) -> Result<(), ClientError> {
         let pending = std::mem::take(&mut self.pending);
+        self.pending_bytes = 0;
         let mut batches = BTreeMap::new();
         for (partition, pending) in pending {
             if !pending.records.is_empty() {
@@ -384,4 +391,55 @@ fn identity(cluster: &mut Cluster) -> Result<Option<(i64, i16)>, ClientError> {
 
 fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use quipu_protocol::record::{BatchView, Records};
+
+    use super::*;
+
+    fn producer(options: ProducerOptions) -> Producer {
+        Producer {
+            topic: "t".into(),
+            partitions: 4,
+            options,
+            identity: Some((7, 1)),
+            sequences: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            pending_bytes: 0,
+            sticky: 0,
+            random: 1,
+            sent: Sent::default(),
+        }
+    }
+
+    #[test]
+    fn a_batch_keeps_repeated_headers_and_counts_sequences_per_partition() {
+        let mut producer = producer(ProducerOptions::default());
+        let header = |value: &str| (b"h".to_vec(), Some(value.as_bytes().to_vec()));
+        let record =
+            Outgoing { headers: vec![header("1"), header("2")], timestamp: Some(5), ..Outgoing::default() };
+        let sealed = producer.seal(0, vec![record.clone(), record.clone()]).unwrap();
+        let batch = BatchView::parse(&sealed.bytes).unwrap();
+        assert_eq!((batch.computed_crc(), batch.header().base_sequence), (batch.header().crc, 0));
+        let first = Records::new(batch.payload(), 2).next().unwrap().unwrap();
+        let values: Vec<_> = first.headers().map(|header| header.value.unwrap().to_vec()).collect();
+        assert_eq!(values, [b"1", b"2"]);
+        let sealed = producer.seal(0, vec![record.clone()]).unwrap();
+        assert_eq!(BatchView::parse(&sealed.bytes).unwrap().header().base_sequence, 2);
+        let sealed = producer.seal(1, vec![record]).unwrap();
+        assert_eq!(BatchView::parse(&sealed.bytes).unwrap().header().base_sequence, 0);
+    }
+
+    #[test]
+    fn records_without_a_key_visit_every_partition_in_time() {
+        let mut producer = producer(ProducerOptions::default());
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..200 {
+            producer.move_sticky();
+            seen.insert(producer.sticky);
+        }
+        assert_eq!(seen.into_iter().collect::<Vec<_>>(), [0, 1, 2, 3]);
+    }
 }

@@ -1,8 +1,11 @@
 //! The command line, end to end against a broker.
 
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
 use serde_json::Value;
 
-use crate::process::{Broker, quipu};
+use crate::process::{Broker, QUIPU, quipu, signal};
 
 /// Runs a command that must succeed; what it printed.
 fn done(broker: &Broker, arguments: &[&str]) -> String {
@@ -204,4 +207,132 @@ fn failures_name_the_cure_and_the_exit_code_says_whose_fault_it_is() {
     assert!(failed(&broker, &["topic", "create", "a b"]).contains("topic"));
     let (code, out, _) = quipu(&["--version"]);
     assert_eq!((code, out), (Some(0), format!("quipu {}\n", env!("CARGO_PKG_VERSION"))));
+}
+
+/// Starts a command that goes on until it is told to stop.
+fn going(broker: &Broker, arguments: &[&str]) -> Child {
+    Command::new(QUIPU)
+        .args(arguments)
+        .env("QUIPU_BOOTSTRAP", broker.bootstrap())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .expect("the binary starts")
+}
+
+/// Waits until the group has as many members and all of them have partitions.
+fn until_members(broker: &Broker, group: &str, members: usize) {
+    for _ in 0..300 {
+        let output = broker.run(&["group", "describe", group, "--format", "json"]);
+        let described: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let found = described[0]["members"].as_array().cloned().unwrap_or_default();
+        if described[0]["state"] == "Stable"
+            && found.len() == members
+            && found.iter().all(|member| member["partitions"].as_u64() > Some(0))
+        {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    panic!("group {group} did not come to {members} members");
+}
+
+#[test]
+fn members_share_partitions_and_one_that_leaves_loses_nothing() {
+    let broker = Broker::dev(&[]);
+    done(&broker, &["topic", "create", "t", "-p", "4"]);
+    let consume = ["consume", "t", "-g", "g", "-f", "%v\n"];
+    let mut first = going(&broker, &consume);
+    until_members(&broker, "g", 1);
+    let mut second = going(&broker, &consume);
+    until_members(&broker, "g", 2);
+    signal(first.id(), "INT");
+    assert_eq!(first.wait().expect("a status").code(), Some(0));
+    until_members(&broker, "g", 1);
+    for partition in ["0", "1", "2", "3"] {
+        done_with(&broker, &["produce", "t", "-p", partition], &format!("{partition}\n"));
+    }
+    let lines = BufReader::new(second.stdout.take().expect("piped")).lines();
+    let mut read: Vec<String> = lines.take(4).map(|line| line.expect("a line")).collect();
+    read.sort();
+    assert_eq!(read, ["0", "1", "2", "3"]);
+    signal(second.id(), "TERM");
+    assert_eq!(second.wait().expect("a status").code(), Some(0));
+    let described = done(&broker, &["group", "describe", "g", "--format", "json"]);
+    assert!(described.contains("\"lag\":0") && described.contains("\"members\":[]"), "{described}");
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_output_quietly() {
+    let broker = Broker::dev(&[]);
+    let input: String = (0..50_000).map(|n| format!("line {n}\n")).collect();
+    done_with(&broker, &["produce", "t"], &input);
+    let mut child = Command::new(QUIPU)
+        .args(["consume", "t"])
+        .env("QUIPU_BOOTSTRAP", broker.bootstrap())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    assert_eq!(lines.next().expect("a line").expect("UTF-8"), "line 0");
+    drop(lines);
+    let output = child.wait_with_output().expect("output");
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+}
+
+#[test]
+fn values_that_are_no_text_and_delimiters_of_ones_own() {
+    let broker = Broker::dev(&[]);
+    let sent = broker.run_with_input(&["produce", "t", "-D", "\\0"], b"a\nb\0\xff\xfe\0");
+    assert!(sent.status.success());
+    let records = json_lines(&done(&broker, &["consume", "t", "-e", "-f", "json"]));
+    assert_eq!((&records[0]["value"], &records[1]["value_base64"]), (&"a\nb".into(), &"//4=".into()));
+    assert_eq!(done(&broker, &["consume", "t", "-e", "-f", "%v{hex} "]), "610a62 fffe ");
+    let whole = broker.run_with_input(&["produce", "w", "--whole"], b"one\ntwo\n");
+    assert!(whole.status.success());
+    assert_eq!(done(&broker, &["consume", "w", "-e", "-f", "%V"]), "8");
+}
+
+#[test]
+fn a_batch_that_the_topic_finds_too_large_is_split() {
+    let broker = Broker::dev(&[]);
+    done(&broker, &["topic", "create", "t", "-c", "max.message.bytes=2000"]);
+    let input: String = (0..100).map(|n| format!("{n:0>100}\n")).collect();
+    done_with(&broker, &["produce", "t"], &input);
+    assert_eq!(done(&broker, &["consume", "t", "-e"]), input, "every record once, in order");
+    let huge = broker.run_with_input(&["produce", "t"], "x".repeat(3_000).as_bytes());
+    assert_eq!(huge.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&huge.stderr).contains("max.message.bytes"));
+}
+
+#[test]
+fn a_damaged_segment_is_shown_up_to_the_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Broker::serve(dir.path(), &[]);
+    done_with(&broker, &["produce", "t"], "first\n");
+    done_with(&broker, &["produce", "t"], "second\n");
+    assert_eq!(broker.stop(), Some(0));
+    let path = dir.path().to_str().expect("UTF-8");
+    let (_, out, _) = quipu(&["dump", "--format", "json", path]);
+    let batches = json_lines(&out);
+    let batch = batches.iter().rfind(|b| b["base_offset"] == 1 && b["count"] == 1).expect("the second batch");
+    let file = batch["file"].as_str().expect("a name");
+    let mut bytes = std::fs::read(file).unwrap();
+    bytes[batch["position"].as_u64().expect("a position") as usize + 65] ^= 1;
+    std::fs::write(file, bytes).unwrap();
+    let (code, out, _) = quipu(&["dump", "-r", file]);
+    assert_eq!(code, Some(1));
+    assert!(out.contains("first") && out.contains("BAD-CHECKSUM") && !out.contains("second"), "{out}");
+}
+
+#[test]
+fn the_cluster_tells_who_it_is_and_what_it_speaks() {
+    let broker = Broker::dev(&[]);
+    let facts: Value = serde_json::from_str(&done(&broker, &["cluster", "--format", "json"])).expect("JSON");
+    assert_eq!(facts["brokers"][0]["port"], broker.address.port());
+    assert!(facts["cluster_id"].as_str().is_some_and(|id| id.len() == 22), "{facts}");
+    let versions = done(&broker, &["cluster", "api-versions"]);
+    assert!(versions.contains("ApiVersions") && versions.contains("Produce"), "{versions}");
 }
