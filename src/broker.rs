@@ -1,6 +1,6 @@
 //! The broker: owns everything below, starts and stops it, and is the one thing a handler is given.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -21,8 +21,9 @@ use crate::config::{
     validate_topic,
 };
 use crate::coordinator::GroupCoordinator;
+use crate::coordinator::assign::Assignor;
 use crate::coordinator::doors::TopicLookup;
-use crate::coordinator::settings::GroupSettings;
+use crate::coordinator::settings::{ConsumerTimes, GroupSettings};
 use crate::coordinator::txn::{TransactionCoordinator, TransactionsSettings};
 use crate::error::StartError;
 use crate::identity::Identity;
@@ -215,6 +216,9 @@ impl Broker {
             metrics: Metrics::default(),
             request_memory: RequestMemory::new(settings.network.queued_max_request_bytes),
         });
+        if let Some(catalog) = &*broker.catalog.lock() {
+            broker.groups.set_consumer_times(consumer_times(catalog.state(), &settings));
+        }
         crate::offsets_log::replay(&broker)?;
         crate::transactions_log::replay(&broker)?;
         Ok(broker)
@@ -485,6 +489,9 @@ impl Broker {
             self.groups.set_settings(group_settings(&self.settings()));
             self.transactions.set_settings(transactions_settings(&self.settings()));
         }
+        if let Resource::Broker(_) | Resource::Group(_) = resource {
+            self.groups.set_consumer_times(consumer_times(state, &self.settings()));
+        }
         for topic in self.topics.all() {
             let concerns = match resource {
                 Resource::Topic(name) => **name == **topic.name(),
@@ -555,6 +562,12 @@ fn group_settings(settings: &Settings) -> GroupSettings {
         offset_metadata_bytes_max: settings.offsets.metadata_max_bytes,
         offsets_retention_ms: settings.offsets.retention_ms,
         offsets_check_interval_ms: settings.offsets.retention_check_interval_ms,
+        consumer: ConsumerTimes {
+            session_timeout_ms: settings.groups.consumer.session_timeout_ms,
+            heartbeat_interval_ms: settings.groups.consumer.heartbeat_interval_ms,
+        },
+        consumer_members_max: settings.groups.consumer.max_size,
+        assignors: assignors(&settings.groups.consumer_assignors),
         ..GroupSettings::default()
     }
 }
@@ -569,6 +582,41 @@ fn transactions_settings(settings: &Settings) -> TransactionsSettings {
         expire_interval_ms: transactions.expire_interval_ms.into(),
         ..TransactionsSettings::default()
     }
+}
+
+/// The assignors of the configuration; those that Kafka would load as a class are not here.
+fn assignors(names: &[String]) -> [Assignor; 2] {
+    let mut known = names.iter().filter_map(|name| Assignor::named(name));
+    let first = known.next().unwrap_or_default();
+    [first, known.next().unwrap_or(first)]
+}
+
+/// The times of the consumer groups that have set some, within the broker's bounds.
+fn consumer_times(state: &State, settings: &Settings) -> HashMap<String, ConsumerTimes> {
+    let bounds = &settings.groups.consumer;
+    let of = |name: String| {
+        let overrides = state.configs_of(&Resource::Group(name.clone()))?;
+        let own = |key: &str, otherwise: i32, low: i32, high: i32| {
+            let value = overrides.get(key).and_then(|value| value.trim().parse::<i32>().ok());
+            value.map_or(otherwise, |value| value.max(low).min(high))
+        };
+        let times = ConsumerTimes {
+            session_timeout_ms: own(
+                "consumer.session.timeout.ms",
+                bounds.session_timeout_ms,
+                bounds.min_session_timeout_ms,
+                bounds.max_session_timeout_ms,
+            ),
+            heartbeat_interval_ms: own(
+                "consumer.heartbeat.interval.ms",
+                bounds.heartbeat_interval_ms,
+                bounds.min_heartbeat_interval_ms,
+                bounds.max_heartbeat_interval_ms,
+            ),
+        };
+        Some((name, times))
+    };
+    state.configured_groups().into_iter().filter_map(of).collect()
 }
 
 fn stopped() -> Refused {

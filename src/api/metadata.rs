@@ -64,7 +64,8 @@ fn find(
     asked: &MetadataRequestTopic<'_>,
     may_create: bool,
 ) -> Result<std::sync::Arc<Topic>, ErrorCode> {
-    let Some(name) = asked.name.as_deref() else {
+    // Java names the empty string beside an id (its consumer of a regular expression asks so).
+    let Some(name) = asked.name.as_deref().filter(|_| asked.topic_id.is_zero()) else {
         return cx.broker.topics.by_id(asked.topic_id).ok_or(ErrorCode::UNKNOWN_TOPIC_ID);
     };
     if let Some(topic) = cx.broker.topics.by_name(name) {
@@ -92,7 +93,7 @@ fn find(
 fn unknown<'a>(asked: MetadataRequestTopic<'a>, code: ErrorCode) -> MetadataResponseTopic<'a> {
     MetadataResponseTopic {
         error_code: code,
-        name: asked.name,
+        name: asked.name.filter(|_| asked.topic_id.is_zero()),
         topic_id: asked.topic_id,
         ..Default::default()
     }

@@ -172,6 +172,8 @@ api_table! {
     ListPartitionReassignments: list_partition_reassignments::ListPartitionReassignmentsRequest => replicas::list_partition_reassignments,
     DescribeQuorum: describe_quorum::DescribeQuorumRequest => cluster::describe_quorum,
     DescribeCluster: describe_cluster::DescribeClusterRequest => cluster::describe_cluster,
+    ConsumerGroupHeartbeat: consumer_group_heartbeat::ConsumerGroupHeartbeatRequest => groups::consumer_group_heartbeat,
+    ConsumerGroupDescribe: consumer_group_describe::ConsumerGroupDescribeRequest => groups::consumer_group_describe,
     DescribeTopicPartitions: describe_topic_partitions::DescribeTopicPartitionsRequest => metadata::describe_topic_partitions,
 }
 

@@ -19,9 +19,10 @@ struct Feature {
 }
 
 /// `metadata.version`: Kafka 3.3 (KRaft, 7) up to 4.3 (30). `transaction.version`: with 2 clients choose an epoch per
-/// transaction (KIP-890).
+/// transaction (KIP-890). `group.version`: with 1 the coordinator assigns (KIP-848).
 const FEATURES: &[Feature] = &[
     Feature { name: "metadata.version", min: 7, max: 30 },
+    Feature { name: "group.version", min: 0, max: 1 },
     Feature { name: "transaction.version", min: 0, max: 2 },
 ];
 /// First version that may tell of a feature whose levels begin at zero.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use quipu_protocol::error_code::ErrorCode;
 
 use super::GroupCoordinator;
-use super::group::classic::{GroupView, State};
+use super::group::classic::GroupView;
+use super::group::{Group, GroupKind};
 use super::step::log_error;
 
 /// A line of ListGroups.
@@ -13,8 +14,10 @@ use super::step::log_error;
 pub struct GroupListing {
     /// Name.
     pub id: Arc<str>,
-    /// State.
-    pub state: State,
+    /// Kind.
+    pub kind: GroupKind,
+    /// Kafka's name of its state.
+    pub state: &'static str,
     /// Kind of protocol, empty when it never had members.
     pub protocol_type: Arc<str>,
 }
@@ -39,7 +42,9 @@ impl GroupCoordinator {
     /// # Errors
     /// `GROUP_ID_NOT_FOUND`, or the coordinator is loading or stopped.
     pub fn describe(&self, group_id: &str) -> Result<GroupView, ErrorCode> {
-        let (view, _) = self.peek(group_id, |group| group.map(|group| group.classic.view()))?;
+        let is_classic = |group: &&Group| group.kind() == GroupKind::Classic;
+        let view = |group: Option<&Group>| group.filter(is_classic).map(|group| group.classic.view());
+        let (view, _) = self.peek(group_id, view)?;
         view.ok_or(ErrorCode::GROUP_ID_NOT_FOUND)
     }
 
@@ -55,8 +60,12 @@ impl GroupCoordinator {
             if !slot.removed {
                 listings.push(GroupListing {
                     id: slot.group.id().clone(),
-                    state: slot.group.classic.state(),
-                    protocol_type: slot.group.classic.protocol_type(),
+                    kind: slot.group.kind(),
+                    state: slot.group.state_name(),
+                    protocol_type: match slot.group.kind() {
+                        GroupKind::Classic => slot.group.classic.protocol_type(),
+                        GroupKind::Consumer => "consumer".into(),
+                    },
                 });
             }
         }

@@ -46,6 +46,10 @@ pub trait TopicLookup: Send + Sync {
     fn name_of(&self, id: Uuid) -> Option<Arc<str>>;
     /// Id of the topic with this name.
     fn id_of(&self, name: &str) -> Option<Uuid>;
+    /// Names of all topics, in any order.
+    fn names(&self) -> Vec<Arc<str>>;
+    /// Changes whenever a topic comes, goes or grows.
+    fn version(&self) -> i64;
 }
 
 /// Time and randomness.

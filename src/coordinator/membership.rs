@@ -23,6 +23,11 @@ impl GroupCoordinator {
         let create = member_id.is_empty();
         let parked = self.parked(group_id, create, |group, now, token| {
             let mut step = Step::default();
+            if !group.become_classic(&mut step) {
+                let refused = JoinReply::refuse(ErrorCode::INCONSISTENT_GROUP_PROTOCOL, "".into());
+                step.join(token, refused);
+                return step;
+            }
             group.classic.join(now, token, request, &settings, &mut step);
             step
         });

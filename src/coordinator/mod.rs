@@ -8,6 +8,8 @@
 //! future is dropped and takes both with it.
 
 mod admin;
+pub mod assign;
+mod consumer;
 pub mod doors;
 pub mod group;
 mod membership;
@@ -22,6 +24,7 @@ pub mod txn;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
@@ -31,7 +34,7 @@ use tokio::sync::Notify;
 pub use self::admin::GroupListing;
 use self::doors::{CoordinatorClock, CoordinatorLog, TopicLookup};
 use self::pending::PendingGroups;
-use self::settings::GroupSettings;
+use self::settings::{ConsumerTimes, GroupSettings};
 use self::slots::{Deadlines, Slots};
 
 /// Milliseconds, of whichever clock.
@@ -49,6 +52,8 @@ pub struct Now {
 /// The coordinator of all groups.
 pub struct GroupCoordinator {
     settings: RwLock<GroupSettings>,
+    /// What single consumer groups have set for themselves.
+    consumer_times: RwLock<HashMap<String, ConsumerTimes>>,
     log: Arc<dyn CoordinatorLog>,
     topics: Arc<dyn TopicLookup>,
     clock: Arc<dyn CoordinatorClock>,
@@ -75,6 +80,7 @@ impl GroupCoordinator {
     ) -> Self {
         Self {
             settings: RwLock::new(settings),
+            consumer_times: RwLock::default(),
             log,
             topics,
             clock,
@@ -96,6 +102,16 @@ impl GroupCoordinator {
     /// Changes the settings for what comes from now on.
     pub fn set_settings(&self, settings: GroupSettings) {
         *self.settings.write() = settings;
+    }
+
+    /// Sets the times of single consumer groups; all others have the common ones.
+    pub fn set_consumer_times(&self, times: HashMap<String, ConsumerTimes>) {
+        *self.consumer_times.write() = times;
+    }
+
+    fn consumer_times(&self, group_id: &str) -> ConsumerTimes {
+        let own = self.consumer_times.read().get(group_id).copied();
+        own.unwrap_or_else(|| self.settings().consumer)
     }
 
     /// Which topics there are, for handlers that translate between names and ids.
@@ -136,7 +152,8 @@ impl GroupCoordinator {
     pub fn finish_loading(&self, now: Now) {
         for slot in self.slots.all() {
             let mut slot = slot.lock();
-            slot.group.restore(now);
+            let times = self.consumer_times(slot.group.id());
+            slot.group.restore(now, &times);
             let exists = |topic: &str, partition| self.has_partition(topic, partition);
             let step = slot.group.remove_missing(exists);
             // If this cannot be kept, the offsets are removed at the next start.

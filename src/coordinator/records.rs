@@ -6,7 +6,7 @@
 //! ```text
 //! OffsetCommitKey    0, 1   group: string · topic: string · partition: int32
 //! GroupMetadataKey   2      group: string
-//! (others)           3…     other kinds of groups
+//! (others)           3…     other kinds of groups: [consumer] and those that are not kept
 //!
 //! OffsetCommitValue  0      offset: int64 · metadata: string · commit time: int64
 //!                    1      … · expiry time: int64
@@ -22,6 +22,8 @@
 //!                           rebalance timeout: int32 · session timeout: int32 · subscription: bytes · assignment: bytes
 //! ```
 //! We write the versions that Kafka writes: 3, and 1 for a commit with a retention of its own; all are read.
+
+mod consumer;
 
 use std::fmt;
 use std::sync::Arc;
@@ -90,6 +92,10 @@ pub fn encode(group: &str, record: &Record) -> Result<CoordinatorRecord, RecordE
             key.string(group)?;
             generation.as_deref().map(encode_generation).transpose()?
         }
+        Record::Consumer(record) => {
+            let (key, value) = consumer::encode(group, record)?;
+            return Ok(CoordinatorRecord { key, value });
+        }
     };
     Ok(CoordinatorRecord { key: key.0, value })
 }
@@ -149,7 +155,10 @@ pub fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<(Arc<str>, Reco
             let generation = value.map(decode_generation).transpose()?;
             Ok(Some((group, Record::Generation(generation.map(Arc::new)))))
         }
-        3.. => Ok(None),
+        kind @ 3.. => {
+            let decoded = consumer::decode(kind, key, value)?;
+            Ok(decoded.map(|(group, record)| (group, Record::Consumer(record))))
+        }
         version => Err(RecordError::Version(version)),
     }
 }
@@ -463,7 +472,7 @@ mod tests {
         }
         assert_eq!(decode(b"\xff\xff", None), Err(RecordError::Version(-1)));
         assert_eq!(decode_committed(b"\x00\x05"), Err(RecordError::Version(5)));
-        assert_eq!(decode(b"\x00\x03\x00\x01g", None), Ok(None));
+        assert_eq!(decode(b"\x00\x04\x00\x01g", None), Ok(None));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What an operator may set about groups, and the limits on what a peer can make them grow to.
 
 use super::Millis;
+use super::assign::Assignor;
 
 /// How long a member that has just been added may wait for its round of joins to end (five minutes, as in
 /// Kafka). Until it has an answer it cannot send heartbeats, so the session timeout cannot apply yet.
@@ -28,6 +29,13 @@ pub struct GroupSettings {
     /// Most bytes of subscriptions that the members of one group may hold together. The whole group goes into
     /// one record, so this also bounds that record.
     pub group_bytes_max: usize,
+    /// `group.consumer.session.timeout.ms` and `group.consumer.heartbeat.interval.ms`, for consumer groups that set none
+    /// of their own.
+    pub consumer: ConsumerTimes,
+    /// `group.consumer.max.size`: members of one consumer group, at most [`GroupSettings::MEMBERS_MAX`].
+    pub consumer_members_max: usize,
+    /// `group.consumer.assignors`, the default first; when only one is on offer it is named twice.
+    pub assignors: [Assignor; 2],
     /// `offset.metadata.max.bytes` (4,096).
     pub offset_metadata_bytes_max: usize,
     /// `offsets.retention.minutes`, in milliseconds (7 days).
@@ -41,6 +49,21 @@ impl GroupSettings {
     pub const MEMBERS_MAX: usize = 10_000;
 }
 
+/// The times that members of a consumer group are given (KIP-848).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConsumerTimes {
+    /// Longest silence (45 s).
+    pub session_timeout_ms: i32,
+    /// How often to report (5 s).
+    pub heartbeat_interval_ms: i32,
+}
+
+impl Default for ConsumerTimes {
+    fn default() -> Self {
+        Self { session_timeout_ms: 45_000, heartbeat_interval_ms: 5_000 }
+    }
+}
+
 impl Default for GroupSettings {
     fn default() -> Self {
         Self {
@@ -51,6 +74,9 @@ impl Default for GroupSettings {
             pending_members_max: Self::MEMBERS_MAX,
             groups_max: 100_000,
             group_bytes_max: 64 << 20,
+            consumer: ConsumerTimes::default(),
+            consumer_members_max: Self::MEMBERS_MAX,
+            assignors: Assignor::ALL,
             offset_metadata_bytes_max: 4_096,
             offsets_retention_ms: 7 * 24 * 60 * 60 * 1000,
             offsets_check_interval_ms: 10 * 60 * 1000,

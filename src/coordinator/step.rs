@@ -128,7 +128,7 @@ impl GroupCoordinator {
             let settled = appended.as_ref().map(|_| ()).map_err(|error| *error);
             if let (false, Ok(durability)) = (step.records.is_empty(), &appended) {
                 slot.latest = durability.clone();
-                slot.is_known = !matches!(step.records.last(), Some(Record::Generation(None)));
+                slot.is_known = !step.records.last().is_some_and(Record::removes_group);
             }
             step = slot.group.settle(now, step, settled);
             outcome.get_or_insert(appended);

@@ -9,7 +9,7 @@ pub mod wait;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -105,6 +105,8 @@ pub struct Topics {
     root: PathBuf,
     flushers: Flushers,
     maps: RwLock<Maps>,
+    /// Counts the changes to which topics and partitions there are.
+    version: AtomicI64,
 }
 
 #[derive(Debug, Default)]
@@ -116,7 +118,13 @@ struct Maps {
 impl Topics {
     /// No topics yet; their partitions will live below `root`.
     pub fn new(disk: Arc<dyn Disk>, root: PathBuf) -> Self {
-        Self { disk, root, flushers: Flushers::default(), maps: RwLock::default() }
+        Self {
+            disk,
+            root,
+            flushers: Flushers::default(),
+            maps: RwLock::default(),
+            version: AtomicI64::new(0),
+        }
     }
 
     /// Finds a topic by name.
@@ -160,6 +168,7 @@ impl Topics {
         let mut maps = self.maps.write();
         maps.by_name.insert(name, Arc::clone(&topic));
         maps.by_id.insert(id, Arc::clone(&topic));
+        self.version.fetch_add(1, Ordering::Release);
         topic
     }
 
@@ -169,6 +178,7 @@ impl Topics {
         let mut partitions = topic.partitions.write();
         let more = (partitions.len() as i32..count).map(|index| self.new_partition(topic.id, index, &config));
         *partitions = partitions.iter().cloned().chain(more).collect();
+        self.version.fetch_add(1, Ordering::Release);
     }
 
     /// Puts changed settings in force.
@@ -185,6 +195,7 @@ impl Topics {
             let mut maps = self.maps.write();
             let topic = maps.by_name.remove(name)?;
             maps.by_id.remove(&topic.id);
+            self.version.fetch_add(1, Ordering::Release);
             topic
         };
         for partition in topic.partitions().iter() {
@@ -266,6 +277,14 @@ impl TopicLookup for Topics {
 
     fn id_of(&self, name: &str) -> Option<Uuid> {
         self.by_name(name).map(|topic| topic.id())
+    }
+
+    fn names(&self) -> Vec<Arc<str>> {
+        self.maps.read().by_name.keys().cloned().collect()
+    }
+
+    fn version(&self) -> i64 {
+        self.version.load(Ordering::Acquire)
     }
 }
 

@@ -145,6 +145,18 @@ fn every_announced_version_is_answered() {
         } => describe_quorum::DescribeQuorumResponse<'_>,
         DescribeCluster: describe_cluster::DescribeClusterRequest::default() => describe_cluster::DescribeClusterResponse<'_>,
         ListConfigResources: list_config_resources::ListConfigResourcesRequest::default() => list_config_resources::ListConfigResourcesResponse<'_>,
+        ConsumerGroupHeartbeat: consumer_group_heartbeat::ConsumerGroupHeartbeatRequest {
+            group_id: "consumers".into(),
+            member_id: "m".into(),
+            rebalance_timeout_ms: 1_000,
+            subscribed_topic_names: Some(vec!["t".into()]),
+            topic_partitions: Some(Vec::new()),
+            ..Default::default()
+        } => consumer_group_heartbeat::ConsumerGroupHeartbeatResponse<'_>,
+        ConsumerGroupDescribe: consumer_group_describe::ConsumerGroupDescribeRequest {
+            group_ids: vec!["consumers".into(), group()],
+            include_authorized_operations: true,
+        } => consumer_group_describe::ConsumerGroupDescribeResponse<'_>,
         DescribeTopicPartitions: describe_topic_partitions::DescribeTopicPartitionsRequest::default() => describe_topic_partitions::DescribeTopicPartitionsResponse<'_>,
     }
     assert!(

@@ -12,9 +12,9 @@ use crate::api::Context;
 /// First version that says that a group does not exist (KIP-1043); before, such a group is `Dead`.
 const FIRST_WITH_NOT_FOUND: i16 = 6;
 /// Bits of the operations on a group: read, delete, describe, describe and alter configs.
-const ALL_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
+pub(super) const ALL_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
 /// Nobody asked for the operations.
-const OPERATIONS_OMITTED: i32 = i32::MIN;
+pub(super) const OPERATIONS_OMITTED: i32 = i32::MIN;
 
 /// Shows groups with their members. Subscriptions are shown of stable groups only, as in Kafka.
 ///

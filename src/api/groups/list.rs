@@ -7,9 +7,6 @@ use quipu_protocol::primitives::Str;
 use super::text;
 use crate::api::Context;
 
-/// Name of the kind of groups in this file's answers (KIP-848).
-const CLASSIC: &str = "classic";
-
 /// Lists groups by name.
 ///
 /// Versions 0–5. From version 4 only those in given states (KIP-518), from version 5 only those of given types; names of
@@ -24,13 +21,13 @@ pub async fn list_groups<'a>(cx: &Context<'_>, request: ListGroupsRequest<'a>) -
             error_code: ErrorCode::NONE,
             groups: listings
                 .iter()
-                .filter(|group| wanted(&request.states_filter, group.state.name()))
-                .filter(|_| wanted(&request.types_filter, CLASSIC))
+                .filter(|group| wanted(&request.states_filter, group.state))
+                .filter(|group| wanted(&request.types_filter, group.kind.name()))
                 .map(|group| ListedGroup {
                     group_id: text(&group.id),
                     protocol_type: text(&group.protocol_type),
-                    group_state: text(group.state.name()),
-                    group_type: text(CLASSIC),
+                    group_state: text(group.state),
+                    group_type: text(group.kind.name()),
                 })
                 .collect(),
         },

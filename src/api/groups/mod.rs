@@ -3,6 +3,8 @@
 //! Each function turns one request into calls of the [coordinator](crate::coordinator) and its answers into the
 //! response of that version.
 
+mod consumer_describe;
+mod consumer_heartbeat;
 mod delete;
 mod describe;
 mod find_coordinator;
@@ -14,6 +16,8 @@ mod sync;
 #[cfg(test)]
 mod tests;
 
+pub use self::consumer_describe::consumer_group_describe;
+pub use self::consumer_heartbeat::consumer_group_heartbeat;
 pub use self::delete::delete_groups;
 pub use self::describe::describe_groups;
 pub use self::find_coordinator::find_coordinator;

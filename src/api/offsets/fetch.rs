@@ -23,8 +23,8 @@ const FIRST_WITH_IDS: i16 = 10;
 /// Reads committed offsets. A partition without one, also of a group that does not exist, has offset −1.
 ///
 /// Versions 1–10. From version 2 no topics mean all of the group's, from version 7 the client may insist on offsets
-/// that no open transaction can change, from version 8 a request names any number of groups, from version 9 the member,
-/// which says nothing about classic groups, and from version 10 topics go by their ids.
+/// that no open transaction can change, from version 8 a request names any number of groups, from version 9 the member, which a
+/// consumer group checks, and from version 10 topics go by their ids.
 pub async fn offset_fetch<'a>(cx: &Context<'_>, request: OffsetFetchRequest<'a>) -> OffsetFetchResponse<'a> {
     if cx.version >= FIRST_BATCH {
         let mut groups = Vec::with_capacity(request.groups.len());
@@ -75,15 +75,20 @@ async fn fetch_group<'a>(
     request: OffsetFetchRequestGroup<'a>,
     require_stable: bool,
 ) -> OffsetFetchResponseGroup<'a> {
-    let OffsetFetchRequestGroup { group_id, topics, .. } = request;
+    let OffsetFetchRequestGroup { group_id, topics, member_id, member_epoch } = request;
     let mut wanted = topics;
-    let fetched = cx.broker.groups.look(&group_id, |group| match wanted.take() {
-        Some(topics) => {
-            topics.into_iter().map(|topic| fetch_topic(cx, group, topic, require_stable)).collect()
+    let fetched = cx.broker.groups.look(&group_id, |group| {
+        if let Some(group) = group {
+            group.admit_fetch(member_id.as_deref(), member_epoch)?;
         }
-        None => group.map(|group| fetch_all(cx, group, require_stable)).unwrap_or_default(),
+        Ok(match wanted.take() {
+            Some(topics) => {
+                topics.into_iter().map(|topic| fetch_topic(cx, group, topic, require_stable)).collect()
+            }
+            None => group.map(|group| fetch_all(cx, group, require_stable)).unwrap_or_default(),
+        })
     });
-    let fetched = fetched.await;
+    let fetched = fetched.await.and_then(|fetched| fetched);
     let (error_code, topics) = match fetched {
         Ok(topics) => (ErrorCode::NONE, topics),
         // The oldest version has a place for errors at the partitions only.

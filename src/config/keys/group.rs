@@ -11,9 +11,9 @@ pub const KEYS: &[ConfigKey] = &[
         .doc("Least time between two assignments of a consumer group."),
     key("consumer.assignor.offload.enable", Boolean, Some("true"), Any).internal().from("group.consumer.assignor.offload.enable")
         .doc("Whether Kafka computes the assignment of a consumer group off its request threads."),
-    key("consumer.heartbeat.interval.ms", Int, Some("5000"), AtLeast(1)).not_yet().from("group.consumer.heartbeat.interval.ms")
+    key("consumer.heartbeat.interval.ms", Int, Some("5000"), AtLeast(1)).acts().from("group.consumer.heartbeat.interval.ms")
         .doc("How often members of this consumer group report."),
-    key("consumer.session.timeout.ms", Int, Some("45000"), AtLeast(1)).not_yet().from("group.consumer.session.timeout.ms")
+    key("consumer.session.timeout.ms", Int, Some("45000"), AtLeast(1)).acts().from("group.consumer.session.timeout.ms")
         .doc("After how long without a report a member of this consumer group is removed."),
     key("errors.deadletterqueue.copy.record.enable", Boolean, Some("false"), Any).not_yet()
         .doc("Whether the dead-letter queue gets the record itself and not only where it was."),

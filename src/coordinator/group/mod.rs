@@ -10,6 +10,7 @@
 //! 3. [`Group::settle`] replays them (or learns that the append failed) and releases what depended on them.
 
 pub mod classic;
+pub mod consumer;
 pub mod offsets;
 #[cfg(test)]
 pub(crate) mod sim;
@@ -21,8 +22,10 @@ use bytes::Bytes;
 use quipu_protocol::error_code::ErrorCode;
 
 use self::classic::{Classic, State};
+use self::consumer::{Beat, BeatReply, Consumer, ConsumerRecord, Refused};
 use self::offsets::{CommitRequest, Committed, Offsets, RetentionFrom};
-use super::settings::GroupSettings;
+use super::doors::TopicLookup;
+use super::settings::{ConsumerTimes, GroupSettings};
 use super::{Millis, Now};
 
 /// A member's id, as the coordinator made it.
@@ -46,6 +49,15 @@ pub enum Record {
     },
     /// The group's settled generation; `None` removes the group.
     Generation(Option<Arc<Generation>>),
+    /// A change to a consumer group.
+    Consumer(ConsumerRecord),
+}
+
+impl Record {
+    /// Whether this is what remains of a group that has been removed.
+    pub(crate) fn removes_group(&self) -> bool {
+        matches!(self, Self::Generation(None) | Self::Consumer(ConsumerRecord::Epoch(None)))
+    }
 }
 
 /// A settled generation: what the group agreed on, with everybody's assignment (Kafka's GroupMetadataValue).
@@ -205,12 +217,38 @@ pub struct Group {
     settled: Option<Arc<Generation>>,
     offsets: Offsets,
     pub(crate) classic: Classic,
+    pub(crate) consumer: Consumer,
+}
+
+/// Kinds of groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupKind {
+    /// The members assign (also a group that is only offsets).
+    Classic,
+    /// The coordinator assigns (KIP-848).
+    Consumer,
+}
+
+impl GroupKind {
+    /// Kafka's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Classic => "classic",
+            Self::Consumer => "consumer",
+        }
+    }
 }
 
 impl Group {
     /// A group of which nothing is known yet.
     pub fn new(id: Arc<str>) -> Self {
-        Self { id, settled: None, offsets: Offsets::default(), classic: Classic::default() }
+        Self {
+            id,
+            settled: None,
+            offsets: Offsets::default(),
+            classic: Classic::default(),
+            consumer: Consumer::default(),
+        }
     }
 
     /// The group's name.
@@ -225,6 +263,7 @@ impl Group {
                 self.offsets.replay(topic, *partition, value.as_ref());
             }
             Record::Generation(generation) => self.settled = generation.clone(),
+            Record::Consumer(record) => self.consumer.replay(record),
         }
     }
 
@@ -248,7 +287,8 @@ impl Group {
 
     /// Makes the settled generation the live one, once all records of the log have been replayed. Every member
     /// gets a fresh session, so that members which outlived our restart go on without a rebalance.
-    pub fn restore(&mut self, now: Now) {
+    pub fn restore(&mut self, now: Now, times: &ConsumerTimes) {
+        self.consumer.restore(now, times);
         self.classic = match &self.settled {
             Some(settled) => Classic::restore(settled, now),
             None => Classic::default(),
@@ -264,7 +304,7 @@ impl Group {
             for record in &records {
                 self.replay(record);
             }
-            if let Some(Record::Generation(None)) = records.last() {
+            if records.iter().any(|record| matches!(record, Record::Generation(None))) {
                 self.classic = Classic::default();
             }
         }
@@ -282,7 +322,7 @@ impl Group {
 
     /// When the earliest timer fires, by the monotonic clock.
     pub fn next_deadline(&self) -> Option<Millis> {
-        self.classic.timers.next()
+        self.classic.timers.next().into_iter().chain(self.consumer.timers.next()).min()
     }
 
     /// Whether the group can be dropped from memory: nothing of it is kept and nobody is in it.
@@ -291,30 +331,102 @@ impl Group {
             && self.offsets.is_empty()
             && !self.offsets.has_pending()
             && self.classic.is_vacant()
+            && !self.consumer.exists()
     }
 
     /// Whether the group has no members.
     pub fn is_empty(&self) -> bool {
-        self.classic.state() == State::Empty
+        self.classic.state() == State::Empty && self.consumer.is_empty()
+    }
+
+    /// What kind of group it is.
+    pub fn kind(&self) -> GroupKind {
+        if self.consumer.exists() { GroupKind::Consumer } else { GroupKind::Classic }
+    }
+
+    /// Kafka's name of the group's state.
+    pub fn state_name(&self) -> &'static str {
+        match self.kind() {
+            GroupKind::Classic => self.classic.state().name(),
+            GroupKind::Consumer => self.consumer.state().name(),
+        }
+    }
+
+    /// Takes a ConsumerGroupHeartbeat.
+    ///
+    /// # Errors
+    /// As Kafka's: `GROUP_ID_NOT_FOUND`, `UNKNOWN_MEMBER_ID`, `FENCED_MEMBER_EPOCH`, `UNRELEASED_INSTANCE_ID`,
+    /// `FENCED_INSTANCE_ID`, `GROUP_MAX_SIZE_REACHED`, `INVALID_REGULAR_EXPRESSION`. Nothing has changed.
+    pub fn consumer_heartbeat(
+        &mut self,
+        now: Now,
+        beat: &Beat,
+        topics: &dyn TopicLookup,
+        settings: &GroupSettings,
+        times: &ConsumerTimes,
+    ) -> Result<(BeatReply, Step), Refused> {
+        let mut step = Step::default();
+        if !self.consumer.exists() {
+            self.admit_first(beat)?;
+            if self.settled.is_some() || !self.classic.is_vacant() {
+                // An empty group changes its kind and keeps its offsets.
+                step.records.push(Record::Generation(None));
+            }
+        }
+        let reply = if beat.epoch < consumer::JOIN {
+            self.consumer.leave(beat, &mut step.records)?
+        } else {
+            self.consumer.heartbeat(now, beat, topics, settings, times, &mut step.records)?
+        };
+        Ok((reply, step))
+    }
+
+    /// Whether a heartbeat may make this a consumer group.
+    fn admit_first(&self, beat: &Beat) -> Result<(), Refused> {
+        let is_classic = self.settled.is_some() || !self.classic.is_vacant();
+        if is_classic && (beat.epoch != consumer::JOIN || self.classic.state() != State::Empty) {
+            let message = format!("Group {} is not a consumer group.", self.id);
+            return Err(Refused::new(ErrorCode::GROUP_ID_NOT_FOUND, message));
+        }
+        if beat.epoch != consumer::JOIN {
+            let message = format!("Group {} not found.", self.id);
+            return Err(Refused::new(ErrorCode::GROUP_ID_NOT_FOUND, message));
+        }
+        Ok(())
+    }
+
+    /// Makes room for a classic group; false when a consumer group has members. Its offsets stay.
+    pub(crate) fn become_classic(&self, step: &mut Step) -> bool {
+        step.records.extend(if self.consumer.is_empty() { self.consumer.removal() } else { Vec::new() });
+        self.consumer.is_empty()
     }
 
     /// Fires every timer that is due.
     pub fn expire(&mut self, now: Now, settings: &GroupSettings) -> Step {
         let mut step = Step::default();
         self.classic.expire(now, settings, &mut step);
+        while step.records.is_empty() && self.consumer.expire_one(now, &mut step.records) {}
         step
     }
 
     /// Tombstones for expired offsets, and for the group itself once it is empty and holds none.
     pub fn expire_offsets(&self, wall: Millis, settings: &GroupSettings) -> Step {
-        let from = self.classic.retention_from();
-        let mut records = self
-            .offsets
-            .expired(wall, settings.offsets_retention_ms, from, |topic| self.classic.is_subscribed(topic));
+        let is_subscribed = |topic: &str| match self.kind() {
+            GroupKind::Classic => self.classic.is_subscribed(topic),
+            GroupKind::Consumer => self.consumer.is_subscribed(topic),
+        };
+        let from = match self.kind() {
+            GroupKind::Classic => self.classic.retention_from(),
+            GroupKind::Consumer => RetentionFrom::Commit,
+        };
+        let mut records = self.offsets.expired(wall, settings.offsets_retention_ms, from, is_subscribed);
         let kept: usize = self.offsets.topics().map(|(_, partitions)| partitions.len()).sum();
         let is_settled = self.settled.is_some() && !self.offsets.has_pending();
         if records.len() == kept && is_settled && self.classic.is_vacant() {
             records.push(Record::Generation(None));
+        }
+        if records.len() == kept && self.consumer.is_empty() && !self.offsets.has_pending() {
+            records.extend(self.consumer.removal());
         }
         Step { records, ..Step::default() }
     }
@@ -322,16 +434,21 @@ impl Group {
     /// Takes a commit of offsets.
     ///
     /// Errors for the whole request (Kafka's ClassicGroup.validateOffsetCommit): `UNKNOWN_MEMBER_ID`,
-    /// `FENCED_INSTANCE_ID`, `ILLEGAL_GENERATION`, `REBALANCE_IN_PROGRESS`.
+    /// `FENCED_INSTANCE_ID`, `ILLEGAL_GENERATION`, `REBALANCE_IN_PROGRESS`; for a consumer group `UNKNOWN_MEMBER_ID`,
+    /// `STALE_MEMBER_EPOCH`, or `UNSUPPORTED_VERSION` unless the client `knows_epochs` (OffsetCommit 9).
     pub fn commit(
         &mut self,
         now: Now,
         member: &Committer,
         requests: Vec<CommitRequest>,
         retention_ms: Option<Millis>,
+        knows_epochs: bool,
         settings: &GroupSettings,
     ) -> Result<(Vec<ErrorCode>, Step), ErrorCode> {
-        self.classic.admit_commit(now, member)?;
+        match self.kind() {
+            GroupKind::Classic => self.classic.admit_commit(now, member)?,
+            GroupKind::Consumer => self.consumer.admit_commit(member, knows_epochs)?,
+        }
         let (codes, records) =
             Offsets::commit(requests, settings.offset_metadata_bytes_max, retention_ms, now.wall);
         Ok((codes, Step { records, ..Step::default() }))
@@ -347,8 +464,22 @@ impl Group {
         requests: Vec<CommitRequest>,
         settings: &GroupSettings,
     ) -> Result<(Vec<ErrorCode>, Vec<Record>), ErrorCode> {
-        self.classic.admit_transactional_commit(now, member)?;
+        match self.kind() {
+            GroupKind::Classic => self.classic.admit_transactional_commit(now, member)?,
+            GroupKind::Consumer => self.consumer.admit_commit(member, true)?,
+        }
         Ok(Offsets::commit(requests, settings.offset_metadata_bytes_max, None, now.wall))
+    }
+
+    /// Whether a client that may name a member may read offsets.
+    ///
+    /// # Errors
+    /// Of consumer groups only: `UNKNOWN_MEMBER_ID`, `STALE_MEMBER_EPOCH`.
+    pub fn admit_fetch(&self, member_id: Option<&str>, epoch: i32) -> Result<(), ErrorCode> {
+        match self.kind() {
+            GroupKind::Classic => Ok(()),
+            GroupKind::Consumer => self.consumer.admit_fetch(member_id, epoch),
+        }
     }
 
     /// The committed offset of one partition.
@@ -369,12 +500,18 @@ impl Group {
         &self,
         partitions: &[(Arc<str>, i32)],
     ) -> Result<(Vec<ErrorCode>, Step), ErrorCode> {
-        self.classic.admit_offset_delete()?;
+        if self.kind() == GroupKind::Classic {
+            self.classic.admit_offset_delete()?;
+        }
         let mut step = Step::default();
         let codes = partitions
             .iter()
             .map(|(topic, partition)| {
-                if self.classic.is_subscribed(topic) {
+                let is_subscribed = match self.kind() {
+                    GroupKind::Classic => self.classic.is_subscribed(topic),
+                    GroupKind::Consumer => self.consumer.is_subscribed(topic),
+                };
+                if is_subscribed {
                     return ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC;
                 }
                 if self.offsets.get(topic, *partition).is_some() {
@@ -392,11 +529,14 @@ impl Group {
 
     /// Removes the group with its offsets; `NON_EMPTY_GROUP` while it has members.
     pub fn delete(&self) -> Result<Step, ErrorCode> {
-        if self.classic.state() != State::Empty {
+        if !self.is_empty() {
             return Err(ErrorCode::NON_EMPTY_GROUP);
         }
         let mut records = self.offsets.remove_all();
-        records.push(Record::Generation(None));
+        records.extend(match self.kind() {
+            GroupKind::Classic => vec![Record::Generation(None)],
+            GroupKind::Consumer => self.consumer.removal(),
+        });
         Ok(Step { records, ..Step::default() })
     }
 

@@ -132,7 +132,7 @@ impl Sim {
     pub(crate) fn restart(&mut self) {
         let kept = self.group.kept();
         self.group = self.replayed();
-        self.group.restore(self.now);
+        self.group.restore(self.now, &self.settings.consumer);
         assert_eq!(self.group.kept(), kept);
         self.parked.clear();
         self.abandoned.clear();
@@ -193,7 +193,8 @@ impl Sim {
         let committer = Committer { member_id: member_id.into(), instance_id: None, generation };
         let request =
             CommitRequest { topic: "t".into(), partition: 0, offset, leader_epoch: -1, metadata: "".into() };
-        let (codes, step) = self.group.commit(self.now, &committer, vec![request], None, &self.settings)?;
+        let (codes, step) =
+            self.group.commit(self.now, &committer, vec![request], None, true, &self.settings)?;
         assert_eq!(codes, [ErrorCode::NONE]);
         self.advance(step)
     }

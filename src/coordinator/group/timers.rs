@@ -14,6 +14,8 @@ pub(crate) enum Timer {
     Sync,
     /// The member has not been heard of for its session timeout.
     Session(MemberId),
+    /// The member of a consumer group has not revoked what it was to revoke.
+    Revoke(MemberId),
 }
 
 /// The timers of one group, by the monotonic clock.

@@ -15,29 +15,29 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Least time between two assignments of a consumer group."),
     key("group.consumer.assignor.offload.enable", Boolean, Some("true"), Any).internal()
         .doc("Whether Kafka computes the assignment of consumer groups off its request threads."),
-    key("group.consumer.assignors", List, Some("uniform,range"), Any).not_yet()
+    key("group.consumer.assignors", List, Some("uniform,range"), Any).acts()
         .doc("Assignors of consumer groups, the default one first."),
-    key("group.consumer.heartbeat.interval.ms", Int, Some("5000"), AtLeast(1)).not_yet()
+    key("group.consumer.heartbeat.interval.ms", Int, Some("5000"), AtLeast(1)).acts()
         .doc("How often members of a consumer group report."),
     key("group.consumer.max.assignment.interval.ms", Int, Some("15000"), AtLeast(0)).not_yet()
         .doc("Most that a consumer group may set as its least time between assignments."),
-    key("group.consumer.max.heartbeat.interval.ms", Int, Some("15000"), AtLeast(1)).not_yet()
+    key("group.consumer.max.heartbeat.interval.ms", Int, Some("15000"), AtLeast(1)).acts()
         .doc("Most that a consumer group may set as its heartbeat interval."),
-    key("group.consumer.max.session.timeout.ms", Int, Some("60000"), AtLeast(1)).not_yet()
+    key("group.consumer.max.session.timeout.ms", Int, Some("60000"), AtLeast(1)).acts()
         .doc("Most that a consumer group may set as its session timeout."),
-    key("group.consumer.max.size", Int, Some("2147483647"), AtLeast(1)).not_yet()
+    key("group.consumer.max.size", Int, Some("2147483647"), AtLeast(1)).acts()
         .doc("Members of a consumer group at most."),
     key("group.consumer.migration.policy", String, Some("bidirectional"), OneOfAnyCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"])).not_yet()
         .doc("Which way a group may change between the classic and the consumer protocol while it has members."),
     key("group.consumer.min.assignment.interval.ms", Int, Some("0"), AtLeast(0)).not_yet()
         .doc("Least that a consumer group may set as its least time between assignments."),
-    key("group.consumer.min.heartbeat.interval.ms", Int, Some("5000"), AtLeast(1)).not_yet()
+    key("group.consumer.min.heartbeat.interval.ms", Int, Some("5000"), AtLeast(1)).acts()
         .doc("Least that a consumer group may set as its heartbeat interval."),
-    key("group.consumer.min.session.timeout.ms", Int, Some("45000"), AtLeast(1)).not_yet()
+    key("group.consumer.min.session.timeout.ms", Int, Some("45000"), AtLeast(1)).acts()
         .doc("Least that a consumer group may set as its session timeout."),
     key("group.consumer.regex.refresh.interval.ms", Int, Some("600000"), AtLeast(10_000)).internal().not_yet()
         .doc("How often subscriptions by regular expression are compared with the topics again."),
-    key("group.consumer.session.timeout.ms", Int, Some("45000"), AtLeast(1)).not_yet()
+    key("group.consumer.session.timeout.ms", Int, Some("45000"), AtLeast(1)).acts()
         .doc("After how long without a report a member of a consumer group is removed."),
     key("group.coordinator.append.linger.ms", Int, Some("-1"), AtLeast(-1))
         .doc("How long Kafka's coordinator collects records before it appends them."),

@@ -1,0 +1,322 @@
+//! ConsumerGroupHeartbeat of a member that joins or stays.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use quipu_protocol::error_code::ErrorCode;
+
+use super::subscription::resolve;
+use super::target::Draft;
+use super::{
+    Consumer, ConsumerRecord, Current, GroupEpoch, JOIN, LEAVE_STATIC, MemberId, Progress, Refused, Resolved,
+    Subscription,
+};
+use crate::coordinator::assign::Partitions;
+use crate::coordinator::doors::TopicLookup;
+use crate::coordinator::group::Record;
+use crate::coordinator::group::timers::Timer;
+use crate::coordinator::settings::{ConsumerTimes, GroupSettings};
+use crate::coordinator::{Millis, Now};
+
+/// A heartbeat. What is `None` has not changed since the last one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Beat {
+    /// Member id.
+    pub member_id: MemberId,
+    /// The member's epoch: 0 joins, −1 leaves, −2 leaves and keeps a static member's place.
+    pub epoch: i32,
+    /// Instance id of a static member.
+    pub instance_id: Option<Arc<str>>,
+    /// Rack.
+    pub rack_id: Option<Arc<str>>,
+    /// Client id.
+    pub client_id: Arc<str>,
+    /// Where the client connects from, as Kafka prints it: `/127.0.0.1`.
+    pub client_host: Arc<str>,
+    /// Longest time that the member may take to revoke; −1 when it has not changed.
+    pub rebalance_timeout_ms: i32,
+    /// Topics by name.
+    pub topics: Option<Vec<Arc<str>>>,
+    /// Topics by regular expression; empty for none.
+    pub regex: Option<Arc<str>>,
+    /// Preferred assignor.
+    pub assignor: Option<Arc<str>>,
+    /// What the member has.
+    pub owned: Option<Partitions>,
+}
+
+/// The answer to a heartbeat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BeatReply {
+    /// Member id.
+    pub member_id: MemberId,
+    /// The epoch that the member has to name from now on.
+    pub epoch: i32,
+    /// When to send the next heartbeat.
+    pub heartbeat_interval_ms: i32,
+    /// What the member may read, if that is news to it.
+    pub assignment: Option<Partitions>,
+}
+
+/// A member as a heartbeat finds it.
+struct Found {
+    subscription: Arc<Subscription>,
+    current: Arc<Current>,
+    target: Arc<Partitions>,
+    /// The id that a static member had before.
+    replaces: Option<MemberId>,
+    is_new: bool,
+}
+
+impl Beat {
+    /// Whether the member says everything about itself, as it does when it has lost our answers.
+    fn is_full(&self) -> bool {
+        self.rebalance_timeout_ms >= 0
+            && (self.topics.is_some() || self.regex.is_some())
+            && self.owned.is_some()
+    }
+
+    fn subscription(&self, before: &Subscription) -> Subscription {
+        let topics = self.topics.clone().map(|mut topics| {
+            topics.sort_unstable();
+            topics.dedup();
+            topics
+        });
+        let regex = self.regex.clone().map(|regex| Some(regex).filter(|regex| !regex.is_empty()));
+        Subscription {
+            instance_id: self.instance_id.clone().or_else(|| before.instance_id.clone()),
+            rack_id: self.rack_id.clone().or_else(|| before.rack_id.clone()),
+            client_id: self.client_id.clone(),
+            client_host: self.client_host.clone(),
+            topics: topics.unwrap_or_else(|| before.topics.clone()),
+            regex: regex.unwrap_or_else(|| before.regex.clone()),
+            rebalance_timeout_ms: if self.rebalance_timeout_ms >= 0 {
+                self.rebalance_timeout_ms
+            } else {
+                before.rebalance_timeout_ms
+            },
+            assignor: self.assignor.clone().or_else(|| before.assignor.clone()),
+        }
+    }
+}
+
+impl Consumer {
+    /// Takes the heartbeat of a member that joins or stays; adds to `records`.
+    pub(crate) fn heartbeat(
+        &mut self,
+        now: Now,
+        beat: &Beat,
+        topics: &dyn TopicLookup,
+        settings: &GroupSettings,
+        times: &ConsumerTimes,
+        records: &mut Vec<Record>,
+    ) -> Result<BeatReply, Refused> {
+        let id = &beat.member_id;
+        let found = self.find(beat, settings)?;
+        let subscription = Arc::new(beat.subscription(&found.subscription));
+        let topics_now = topics.version();
+        let is_stale = self.topics_seen != Some(topics_now);
+        let is_changed = subscription.topics != found.subscription.topics
+            || subscription.regex != found.subscription.regex;
+
+        let mut draft = Draft::new(self);
+        draft.changed = Some((id, &subscription));
+        draft.removed = found.replaces.as_ref();
+        draft.resolved = self.resolve_changed(&subscription, is_changed, is_stale, topics, now)?;
+
+        if let Some(old) = &found.replaces {
+            records.extend(tombstones(old));
+        }
+        if found.is_new || found.replaces.is_some() || subscription != found.subscription {
+            records.push(Record::Consumer(ConsumerRecord::Member(id.clone(), Some(subscription.clone()))));
+        }
+        if found.replaces.is_some() {
+            let target = ConsumerRecord::Target(id.clone(), Some(found.target.clone()));
+            records.push(Record::Consumer(target));
+        }
+        for (regex, resolved) in &draft.resolved {
+            let record = ConsumerRecord::Regex(regex.clone(), Some(resolved.clone()));
+            records.push(Record::Consumer(record));
+        }
+        if is_changed {
+            records.extend(draft.unused_regexes());
+        }
+
+        let mut epoch = self.group_epoch();
+        if is_changed || is_stale || !self.exists() {
+            let metadata_hash = draft.metadata_hash(topics);
+            let differs = metadata_hash != self.metadata_hash() || !draft.resolved.is_empty();
+            // An epoch that nothing has been assigned for yet need not be followed by another just because of topics.
+            if is_changed || !self.exists() || (differs && epoch == self.target_epoch) {
+                epoch += 1;
+            }
+            if differs || epoch != self.group_epoch() {
+                let value = GroupEpoch { epoch, metadata_hash };
+                records.push(Record::Consumer(ConsumerRecord::Epoch(Some(value))));
+            } else {
+                self.topics_seen = Some(topics_now);
+            }
+        }
+
+        let mut target = found.target.clone();
+        let mut target_epoch = self.target_epoch;
+        if epoch > self.target_epoch {
+            let mut draft = Draft::new(self);
+            draft.changed = Some((id, &subscription));
+            draft.removed = found.replaces.as_ref();
+            draft.resolved = resolved_in(records);
+            target = draft.target(epoch, id, &found.target, settings.assignors[0], topics, records);
+            target_epoch = epoch;
+        }
+
+        let owned = if beat.epoch == JOIN { Some(Partitions::default()) } else { beat.owned.clone() };
+        let next = self.reconcile(id, &found.current, &target, target_epoch, owned.as_ref()).map(Arc::new);
+        if let Some(next) = &next {
+            records.push(Record::Consumer(ConsumerRecord::Current(id.clone(), Some(next.clone()))));
+        }
+
+        if let Some(old) = &found.replaces {
+            self.cancel_timers(old);
+        }
+        self.timers.set(Timer::Session(id.clone()), now.tick + Millis::from(times.session_timeout_ms));
+        if let Some(next) = &next {
+            if next.progress == Progress::Unrevoked {
+                let until = now.tick + Millis::from(subscription.rebalance_timeout_ms.max(0));
+                self.timers.set(Timer::Revoke(id.clone()), until);
+            } else {
+                self.timers.cancel(&Timer::Revoke(id.clone()));
+            }
+        }
+        let after = next.as_ref().unwrap_or(&found.current);
+        let is_news = beat.epoch == JOIN || beat.is_full() || after.assigned != found.current.assigned;
+        Ok(BeatReply {
+            member_id: id.clone(),
+            epoch: after.epoch,
+            heartbeat_interval_ms: times.heartbeat_interval_ms,
+            assignment: is_news.then(|| after.assigned.clone()),
+        })
+    }
+
+    fn find(&self, beat: &Beat, settings: &GroupSettings) -> Result<Found, Refused> {
+        let id = &beat.member_id;
+        let holder = beat.instance_id.as_ref().and_then(|instance| self.static_members.get(instance));
+        if beat.epoch != JOIN {
+            let member = self.known(beat)?;
+            admit_epoch(&member.current, beat)?;
+            return Ok(self.found(id, None));
+        }
+        if let Some(holder) = holder {
+            let member = &self.members[holder];
+            if member.current.epoch != LEAVE_STATIC {
+                let instance = beat.instance_id.as_deref().unwrap_or_default();
+                return Err(Refused::new(
+                    ErrorCode::UNRELEASED_INSTANCE_ID,
+                    format!(
+                        "Static member {id} with instance id {instance} cannot join the group because the \
+                         instance id is owned by {holder} member."
+                    ),
+                ));
+            }
+            let mut found = self.found(holder, Some(holder.clone()));
+            let current = Current { epoch: 0, previous_epoch: 0, ..(*found.current).clone() };
+            found.current = Arc::new(current);
+            return Ok(found);
+        }
+        if self.members.contains_key(id) {
+            return Ok(self.found(id, None));
+        }
+        let limit = settings.consumer_members_max.min(GroupSettings::MEMBERS_MAX);
+        if self.members.len() >= limit {
+            return Err(Refused::new(
+                ErrorCode::GROUP_MAX_SIZE_REACHED,
+                format!("The consumer group has reached its maximum capacity of {limit} members."),
+            ));
+        }
+        let subscription = Arc::new(Subscription { rebalance_timeout_ms: -1, ..Subscription::default() });
+        let none = Arc::default();
+        Ok(Found { subscription, current: Arc::default(), target: none, replaces: None, is_new: true })
+    }
+
+    fn found(&self, id: &MemberId, replaces: Option<MemberId>) -> Found {
+        let member = &self.members[id];
+        Found {
+            subscription: member.subscription.clone(),
+            current: member.current.clone(),
+            target: self.targets.get(id).cloned().unwrap_or_default(),
+            replaces,
+            is_new: false,
+        }
+    }
+
+    /// The expressions to be resolved: a new one of the member's, or all of them when topics have changed. Gives those
+    /// of which the topics differ from what is known.
+    fn resolve_changed(
+        &self,
+        subscription: &Subscription,
+        is_changed: bool,
+        is_stale: bool,
+        topics: &dyn TopicLookup,
+        now: Now,
+    ) -> Result<BTreeMap<Arc<str>, Arc<Resolved>>, Refused> {
+        let mut resolved = BTreeMap::new();
+        let own = subscription.regex.iter().filter(|_| is_changed);
+        let all = self.regexes.keys().filter(|_| is_stale);
+        for regex in own.chain(all) {
+            let known = self.regexes.get(regex);
+            if resolved.contains_key(regex) || known.is_some() && !is_stale {
+                continue;
+            }
+            let new = resolve(regex, topics, now)?;
+            if known.is_none_or(|known| known.topics != new.topics) {
+                resolved.insert(regex.clone(), Arc::new(new));
+            }
+        }
+        Ok(resolved)
+    }
+
+    pub(super) fn cancel_timers(&mut self, id: &MemberId) {
+        self.timers.cancel(&Timer::Session(id.clone()));
+        self.timers.cancel(&Timer::Revoke(id.clone()));
+    }
+}
+
+/// Removes a member from what is kept.
+pub(super) fn tombstones(id: &MemberId) -> [Record; 3] {
+    [
+        Record::Consumer(ConsumerRecord::Current(id.clone(), None)),
+        Record::Consumer(ConsumerRecord::Target(id.clone(), None)),
+        Record::Consumer(ConsumerRecord::Member(id.clone(), None)),
+    ]
+}
+
+fn resolved_in(records: &[Record]) -> BTreeMap<Arc<str>, Arc<Resolved>> {
+    let resolved = records.iter().filter_map(|record| match record {
+        Record::Consumer(ConsumerRecord::Regex(regex, Some(resolved))) => {
+            Some((regex.clone(), resolved.clone()))
+        }
+        _ => None,
+    });
+    resolved.collect()
+}
+
+/// The epoch that the member names is its own, or the one before if our last answer was lost on its way; then what it
+/// has must be what it may have.
+fn admit_epoch(current: &Current, beat: &Beat) -> Result<(), Refused> {
+    if beat.epoch == current.epoch {
+        return Ok(());
+    }
+    let lost = beat.epoch == current.previous_epoch
+        && beat.owned.as_ref().is_some_and(|owned| owned.is_subset(&current.assigned));
+    if beat.epoch < current.epoch && lost {
+        return Ok(());
+    }
+    let relation = if beat.epoch > current.epoch { "greater" } else { "smaller" };
+    Err(Refused::new(
+        ErrorCode::FENCED_MEMBER_EPOCH,
+        format!(
+            "The consumer group member has a {relation} member epoch ({}) than the one known by the group coordinator \
+             ({}). The member must abandon all its partitions and rejoin.",
+            beat.epoch, current.epoch
+        ),
+    ))
+}

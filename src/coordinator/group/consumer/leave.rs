@@ -1,0 +1,79 @@
+//! Members that go, by themselves or because they are not heard of.
+
+use std::sync::Arc;
+
+use quipu_protocol::error_code::ErrorCode;
+
+use super::heartbeat::tombstones;
+use super::target::Draft;
+use super::{
+    Beat, BeatReply, Consumer, ConsumerRecord, Current, GroupEpoch, LEAVE_STATIC, Member, MemberId, Refused,
+};
+use crate::coordinator::assign::Partitions;
+use crate::coordinator::group::Record;
+use crate::coordinator::group::timers::Timer;
+
+impl Consumer {
+    /// Takes the last heartbeat of a member: −1 for good, −2 for a static member that may come back within its session.
+    pub(crate) fn leave(&mut self, beat: &Beat, records: &mut Vec<Record>) -> Result<BeatReply, Refused> {
+        let member = self.known(beat)?;
+        if beat.epoch == LEAVE_STATIC {
+            // The place stays, with its partitions; what it was to revoke it no longer reads.
+            let current = Current {
+                epoch: LEAVE_STATIC,
+                previous_epoch: member.current.epoch,
+                revoking: Partitions::default(),
+                ..(*member.current).clone()
+            };
+            let record = ConsumerRecord::Current(beat.member_id.clone(), Some(Arc::new(current)));
+            records.push(Record::Consumer(record));
+            self.timers.cancel(&Timer::Revoke(beat.member_id.clone()));
+        } else {
+            self.remove(&beat.member_id, records);
+        }
+        Ok(BeatReply {
+            member_id: beat.member_id.clone(),
+            epoch: beat.epoch,
+            heartbeat_interval_ms: 0,
+            assignment: None,
+        })
+    }
+
+    /// Finds the member that a heartbeat names; as a static member it must be the one that holds the instance id.
+    pub(super) fn known(&self, beat: &Beat) -> Result<&Member, Refused> {
+        let id = &beat.member_id;
+        if let Some(instance) = &beat.instance_id {
+            match self.static_members.get(instance) {
+                Some(holder) if holder == id => {}
+                Some(_) => {
+                    return Err(Refused::new(
+                        ErrorCode::FENCED_INSTANCE_ID,
+                        format!("Static member {id} with instance id {instance} was fenced."),
+                    ));
+                }
+                None => {
+                    return Err(Refused::new(
+                        ErrorCode::UNKNOWN_MEMBER_ID,
+                        format!("Instance id {instance} is unknown."),
+                    ));
+                }
+            }
+        }
+        self.members.get(id).ok_or_else(|| {
+            Refused::new(ErrorCode::UNKNOWN_MEMBER_ID, format!("Member {id} is not a member of the group."))
+        })
+    }
+
+    /// Removes a member; the others get a new assignment with the next heartbeat of any of them.
+    pub(super) fn remove(&mut self, id: &MemberId, records: &mut Vec<Record>) {
+        self.cancel_timers(id);
+        records.extend(tombstones(id));
+        let mut draft = Draft::new(self);
+        draft.removed = Some(id);
+        records.extend(draft.unused_regexes());
+        let epoch = GroupEpoch { epoch: self.group_epoch() + 1, metadata_hash: self.metadata_hash() };
+        records.push(Record::Consumer(ConsumerRecord::Epoch(Some(epoch))));
+        // The remaining members may read fewer topics: the next heartbeat looks.
+        self.topics_seen = None;
+    }
+}

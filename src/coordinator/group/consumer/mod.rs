@@ -1,0 +1,378 @@
+//! Consumer groups of KIP-848: the coordinator assigns, and moves partitions from one member to the next without
+//! stopping the others.
+//!
+//! Three epochs only grow. A change of subscriptions, members or topics makes a new *group epoch*; the *target
+//! assignment* computed for it has that as its epoch; a *member's epoch* follows when the member has given up what
+//! the target takes from it.
+//!
+//! ```text
+//!                target takes something away            it has revoked that
+//!      Stable ───────────────────────────▶ Unrevoked ───────────────────────▶ Stable | Unreleased
+//!        │ ▲                                   │
+//!        │ └─ the others have released it ─┐   └─ not within its rebalance timeout ─▶ removed
+//!        └─ target gives what others have ─▶ Unreleased
+//! ```
+//!
+//! A partition is in the current assignment of at most one member: whoever had it keeps it there until it reports that
+//! it has revoked it, or is removed. All of this is kept in the log; only sessions are not, and start afresh with
+//! every restart.
+//!
+//! Rules and error codes are those of Kafka 4's ConsumerGroup, CurrentAssignmentBuilder and GroupMetadataManager.
+//! Where we differ: regular expressions are resolved at once and not in the background, and a group with members does
+//! not change its protocol.
+
+mod expire;
+mod heartbeat;
+mod leave;
+mod reconcile;
+mod subscription;
+mod target;
+mod view;
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod sim;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use quipu_protocol::error_code::ErrorCode;
+use quipu_protocol::primitives::Uuid;
+
+pub use self::heartbeat::{Beat, BeatReply};
+pub use self::view::{ConsumerMemberView, ConsumerView};
+
+use super::timers::{Timer, Timers};
+use super::{Committer, MemberId, Record};
+use crate::coordinator::assign::{Assignor, Partitions};
+use crate::coordinator::settings::ConsumerTimes;
+use crate::coordinator::{Millis, Now};
+
+/// Epoch with which a member joins.
+pub(crate) const JOIN: i32 = 0;
+/// Epoch with which a static member leaves and keeps its place.
+pub(crate) const LEAVE_STATIC: i32 = -2;
+
+/// Why a request is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Error code.
+    pub code: ErrorCode,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl Refused {
+    pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+/// A change to what is kept of a consumer group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConsumerRecord {
+    /// The group's epoch; `None` removes the group.
+    Epoch(Option<GroupEpoch>),
+    /// What a member says of itself; `None` removes the member.
+    Member(MemberId, Option<Arc<Subscription>>),
+    /// For which group epoch the target assignment was computed.
+    TargetEpoch(Option<i32>),
+    /// What a member is to have.
+    Target(MemberId, Option<Arc<Partitions>>),
+    /// What a member has.
+    Current(MemberId, Option<Arc<Current>>),
+    /// The topics that a regular expression stands for.
+    Regex(Arc<str>, Option<Arc<Resolved>>),
+}
+
+/// The epoch of a group with the topics that it was made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GroupEpoch {
+    /// Number of the epoch.
+    pub epoch: i32,
+    /// Hash of the subscribed topics with their ids and sizes.
+    pub metadata_hash: i64,
+}
+
+/// What a member says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Subscription {
+    /// Instance id of a static member.
+    pub instance_id: Option<Arc<str>>,
+    /// Rack, kept and not used.
+    pub rack_id: Option<Arc<str>>,
+    /// Client id.
+    pub client_id: Arc<str>,
+    /// Where the client connects from.
+    pub client_host: Arc<str>,
+    /// Topics by name, in order.
+    pub topics: Vec<Arc<str>>,
+    /// Topics by regular expression.
+    pub regex: Option<Arc<str>>,
+    /// Longest time that it may take to revoke.
+    pub rebalance_timeout_ms: i32,
+    /// Assignor that it prefers.
+    pub assignor: Option<Arc<str>>,
+}
+
+/// Where a member is on its way to the target. The numbers are those of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Progress {
+    /// It has what it may have now.
+    #[default]
+    Stable = 0,
+    /// It has to revoke something.
+    Unrevoked = 1,
+    /// It waits for what others have to revoke.
+    Unreleased = 2,
+}
+
+/// What a member has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Current {
+    /// The epoch that the member has to name.
+    pub epoch: i32,
+    /// The one before, which it names when it has not seen our answer.
+    pub previous_epoch: i32,
+    /// Where it is on its way.
+    pub progress: Progress,
+    /// What it may read.
+    pub assigned: Partitions,
+    /// What it has to give up, and counts as its own until then.
+    pub revoking: Partitions,
+}
+
+/// The topics that a regular expression stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved {
+    /// Their names, in order.
+    pub topics: Vec<Arc<str>>,
+    /// Which state of the topics this was computed from.
+    pub version: i64,
+    /// When, by the wall clock.
+    pub at_ms: Millis,
+}
+
+/// A member.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Member {
+    pub(crate) subscription: Arc<Subscription>,
+    pub(crate) current: Arc<Current>,
+}
+
+/// State of a consumer group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConsumerState {
+    /// No members.
+    Empty,
+    /// The target assignment is not that of the group's epoch.
+    Assigning,
+    /// Members are on their way to the target.
+    Reconciling,
+    /// Everybody has what it is to have.
+    Stable,
+}
+
+impl ConsumerState {
+    /// Kafka's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Empty => "Empty",
+            Self::Assigning => "Assigning",
+            Self::Reconciling => "Reconciling",
+            Self::Stable => "Stable",
+        }
+    }
+}
+
+/// A consumer group. All but the last two fields are kept, and change only in [`Consumer::replay`].
+#[derive(Debug, Default)]
+pub(crate) struct Consumer {
+    /// `None` when there is no such group.
+    epoch: Option<GroupEpoch>,
+    target_epoch: i32,
+    members: BTreeMap<MemberId, Member>,
+    targets: BTreeMap<MemberId, Arc<Partitions>>,
+    regexes: BTreeMap<Arc<str>, Arc<Resolved>>,
+    /// Partition → the member that has it or is revoking it.
+    owners: HashMap<(Uuid, i32), MemberId>,
+    /// Instance id → member id.
+    static_members: HashMap<Arc<str>, MemberId>,
+    /// The state of the topics that the epoch is known to be up to date with.
+    topics_seen: Option<i64>,
+    pub(crate) timers: Timers,
+}
+
+impl Consumer {
+    /// Whether this group exists as a consumer group.
+    pub(crate) fn exists(&self) -> bool {
+        self.epoch.is_some()
+    }
+
+    /// Whether it has no members.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    fn group_epoch(&self) -> i32 {
+        self.epoch.map_or(0, |epoch| epoch.epoch)
+    }
+
+    fn metadata_hash(&self) -> i64 {
+        self.epoch.map_or(0, |epoch| epoch.metadata_hash)
+    }
+
+    pub(crate) fn state(&self) -> ConsumerState {
+        if self.members.is_empty() {
+            ConsumerState::Empty
+        } else if self.group_epoch() > self.target_epoch {
+            ConsumerState::Assigning
+        } else if self.members.values().all(|member| member.current.is_settled(self.target_epoch)) {
+            ConsumerState::Stable
+        } else {
+            ConsumerState::Reconciling
+        }
+    }
+
+    /// Applies a record. Compaction may have left tombstones of what is long gone: those change nothing.
+    pub(crate) fn replay(&mut self, record: &ConsumerRecord) {
+        match record {
+            ConsumerRecord::Epoch(Some(epoch)) => self.epoch = Some(*epoch),
+            ConsumerRecord::Epoch(None) => *self = Self::default(),
+            ConsumerRecord::TargetEpoch(epoch) => self.target_epoch = epoch.unwrap_or(0),
+            ConsumerRecord::Member(id, Some(subscription)) => {
+                let member = self.members.entry(id.clone()).or_default();
+                if let Some(instance_id) = &subscription.instance_id {
+                    self.static_members.insert(instance_id.clone(), id.clone());
+                }
+                member.subscription = subscription.clone();
+            }
+            ConsumerRecord::Member(id, None) => {
+                let Some(member) = self.members.remove(id) else { return };
+                self.release(id, &member.current);
+                if let Some(instance_id) = &member.subscription.instance_id
+                    && self.static_members.get(instance_id) == Some(id)
+                {
+                    self.static_members.remove(instance_id);
+                }
+            }
+            ConsumerRecord::Target(id, Some(partitions)) => {
+                self.targets.insert(id.clone(), partitions.clone());
+            }
+            ConsumerRecord::Target(id, None) => {
+                self.targets.remove(id);
+            }
+            ConsumerRecord::Current(id, current) => {
+                if current.is_none() && !self.members.contains_key(id) {
+                    return;
+                }
+                let current = current.clone().unwrap_or_default();
+                let member = self.members.entry(id.clone()).or_default();
+                let before = std::mem::replace(&mut member.current, current.clone());
+                self.release(id, &before);
+                for partition in current.assigned.iter().chain(current.revoking.iter()) {
+                    self.owners.insert(partition, id.clone());
+                }
+            }
+            ConsumerRecord::Regex(regex, Some(resolved)) => {
+                self.regexes.insert(regex.clone(), resolved.clone());
+            }
+            ConsumerRecord::Regex(regex, None) => {
+                self.regexes.remove(regex);
+            }
+        }
+    }
+
+    fn release(&mut self, id: &MemberId, current: &Current) {
+        for partition in current.assigned.iter().chain(current.revoking.iter()) {
+            if self.owners.get(&partition) == Some(id) {
+                self.owners.remove(&partition);
+            }
+        }
+    }
+
+    /// After a restart: every member gets a fresh session, and time to revoke what it has to.
+    pub(crate) fn restore(&mut self, now: Now, times: &ConsumerTimes) {
+        self.timers = Timers::default();
+        self.topics_seen = None;
+        for (id, member) in &self.members {
+            self.timers.set(Timer::Session(id.clone()), now.tick + Millis::from(times.session_timeout_ms));
+            if member.current.progress == Progress::Unrevoked {
+                let until = now.tick + Millis::from(member.subscription.rebalance_timeout_ms.max(0));
+                self.timers.set(Timer::Revoke(id.clone()), until);
+            }
+        }
+    }
+
+    /// Whether these offsets may be committed by a client that `knows_epochs` (OffsetCommit 9).
+    pub(crate) fn admit_commit(&self, committer: &Committer, knows_epochs: bool) -> Result<(), ErrorCode> {
+        if committer.generation < 0 && self.members.is_empty() {
+            return Ok(());
+        }
+        let member = self.members.get(&committer.member_id).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
+        if !knows_epochs {
+            return Err(ErrorCode::UNSUPPORTED_VERSION);
+        }
+        member.admit_epoch(committer.generation)
+    }
+
+    /// Whether a member that names itself may read offsets.
+    pub(crate) fn admit_fetch(&self, member_id: Option<&str>, epoch: i32) -> Result<(), ErrorCode> {
+        if member_id.is_none() && epoch < 0 {
+            return Ok(());
+        }
+        let member = member_id.and_then(|id| self.members.get(id)).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
+        member.admit_epoch(epoch)
+    }
+
+    /// Tombstones for a group without members.
+    pub(crate) fn removal(&self) -> Vec<Record> {
+        if !self.exists() {
+            return Vec::new();
+        }
+        let regexes = self.regexes.keys().map(|regex| ConsumerRecord::Regex(regex.clone(), None));
+        let records = regexes.chain([ConsumerRecord::TargetEpoch(None), ConsumerRecord::Epoch(None)]);
+        records.map(Record::Consumer).collect()
+    }
+
+    /// The assignor that most members prefer, of those that name one.
+    fn preferred_assignor<'a>(
+        subscriptions: impl Iterator<Item = &'a Subscription>,
+        default: Assignor,
+    ) -> Assignor {
+        let mut votes: BTreeMap<Assignor, usize> = BTreeMap::new();
+        for assignor in subscriptions.filter_map(|it| Assignor::named(it.assignor.as_deref()?)) {
+            *votes.entry(assignor).or_default() += 1;
+        }
+        let most = votes.values().max().copied();
+        votes.into_iter().find(|(_, count)| Some(*count) == most).map_or(default, |(assignor, _)| assignor)
+    }
+
+    /// Everything that is kept, for tests that compare machines.
+    #[cfg(test)]
+    pub(crate) fn kept(&self) -> String {
+        let mut owners: Vec<_> = self.owners.iter().collect();
+        owners.sort();
+        let mut statics: Vec<_> = self.static_members.iter().collect();
+        statics.sort();
+        format!(
+            "{:?} {} {:?} {:?} {:?} {owners:?} {statics:?}",
+            self.epoch, self.target_epoch, self.members, self.targets, self.regexes
+        )
+    }
+}
+
+impl Member {
+    fn admit_epoch(&self, epoch: i32) -> Result<(), ErrorCode> {
+        if epoch == self.current.epoch { Ok(()) } else { Err(ErrorCode::STALE_MEMBER_EPOCH) }
+    }
+}
+
+impl Current {
+    fn is_settled(&self, target_epoch: i32) -> bool {
+        self.progress == Progress::Stable && self.epoch == target_epoch
+    }
+}

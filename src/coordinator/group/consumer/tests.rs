@@ -1,0 +1,329 @@
+use std::collections::HashSet;
+
+use quipu_protocol::error_code::ErrorCode;
+
+use super::sim::{REBALANCE_MS, Sim};
+use super::*;
+use crate::coordinator::group::offsets::CommitRequest;
+use crate::coordinator::group::{GroupKind, Step};
+
+fn numbers(partitions: &Partitions) -> Vec<i32> {
+    partitions.iter().map(|(_, partition)| partition).collect()
+}
+
+fn assignment(reply: &BeatReply) -> Partitions {
+    reply.assignment.clone().expect("an assignment")
+}
+
+/// Two members with two partitions each: their ids, the second one's in the middle of taking over.
+fn pair(sim: &mut Sim) -> (Partitions, Partitions) {
+    let all = assignment(&sim.join("a"));
+    assert_eq!(numbers(&all), [0, 1, 2, 3]);
+    let second = sim.join("b");
+    assert_eq!((second.epoch, assignment(&second).len()), (2, 0));
+    let kept = assignment(&sim.beat(Sim::quiet("a", 1)).unwrap());
+    let revoked = sim.beat(Sim::owning("a", 1, &kept)).unwrap();
+    assert_eq!(revoked.epoch, 2);
+    let taken = assignment(&sim.beat(Sim::quiet("b", 2)).unwrap());
+    (kept, taken)
+}
+
+#[test]
+fn the_first_member_gets_everything_at_once() {
+    let mut sim = Sim::new(3);
+    let reply = sim.join("a");
+    assert_eq!((reply.epoch, reply.heartbeat_interval_ms), (1, 5_000));
+    assert_eq!(numbers(&assignment(&reply)), [0, 1, 2]);
+    assert_eq!(sim.group.consumer.state(), ConsumerState::Stable);
+    let quiet = sim.beat(Sim::quiet("a", 1)).unwrap();
+    assert_eq!((quiet.epoch, quiet.assignment), (1, None));
+}
+
+#[test]
+fn g7_a_partition_moves_only_after_its_owner_has_revoked_it() {
+    let mut sim = Sim::new(4);
+    sim.join("a");
+    let second = sim.join("b");
+    assert_eq!(assignment(&second), Partitions::default(), "all are still with the first");
+    let told = sim.beat(Sim::quiet("a", 1)).unwrap();
+    assert_eq!((told.epoch, assignment(&told).len()), (1, 2), "stays in its epoch until it has revoked");
+    assert_eq!(sim.group.consumer.state(), ConsumerState::Reconciling);
+    assert_eq!(sim.beat(Sim::quiet("b", 2)).unwrap().assignment, None);
+    // What it still reports is still its own.
+    let all = [0, 1, 2, 3].map(|partition| (sim.topic("t"), partition)).into_iter().collect();
+    assert_eq!(sim.beat(Sim::owning("a", 1, &all)).unwrap().epoch, 1);
+    assert_eq!(sim.beat(Sim::quiet("b", 2)).unwrap().assignment, None);
+
+    let kept = assignment(&told);
+    assert_eq!(sim.beat(Sim::owning("a", 1, &kept)).unwrap().epoch, 2);
+    let taken = assignment(&sim.beat(Sim::quiet("b", 2)).unwrap());
+    assert_eq!(taken.len(), 2);
+    assert!(taken.iter().all(|(topic, partition)| !kept.contains(topic, partition)));
+    assert_eq!(sim.group.consumer.state(), ConsumerState::Stable);
+}
+
+#[test]
+fn a_member_that_does_not_revoke_in_time_is_removed() {
+    let mut sim = Sim::new(4);
+    sim.join("a");
+    sim.join("b");
+    sim.beat(Sim::quiet("a", 1)).unwrap();
+    for _ in 0..3 {
+        sim.pass(i64::from(REBALANCE_MS) / 3 - 1);
+        sim.beat(Sim::quiet("a", 1)).unwrap();
+        sim.beat(Sim::quiet("b", 2)).unwrap();
+    }
+    sim.pass(10);
+    assert_eq!(sim.beat(Sim::quiet("a", 1)), Err(ErrorCode::UNKNOWN_MEMBER_ID));
+    assert_eq!(assignment(&sim.beat(Sim::quiet("b", 2)).unwrap()).len(), 4);
+}
+
+#[test]
+fn silence_ends_a_session_and_frees_its_partitions() {
+    let mut sim = Sim::new(4);
+    pair(&mut sim);
+    sim.pass(44_000);
+    sim.beat(Sim::quiet("b", 2)).unwrap();
+    sim.pass(1_000);
+    assert_eq!(sim.beat(Sim::quiet("a", 2)), Err(ErrorCode::UNKNOWN_MEMBER_ID));
+    let reply = sim.beat(Sim::quiet("b", 2)).unwrap();
+    assert_eq!((reply.epoch, assignment(&reply).len()), (3, 4));
+}
+
+#[test]
+fn several_sessions_end_at_the_same_moment() {
+    let mut sim = Sim::new(4);
+    for id in ["a", "b", "c"] {
+        sim.join(id);
+    }
+    sim.pass(45_000);
+    assert!(sim.group.consumer.is_empty());
+    assert_eq!(sim.group.consumer.state(), ConsumerState::Empty);
+}
+
+#[test]
+fn a_member_leaves() {
+    let mut sim = Sim::new(4);
+    pair(&mut sim);
+    let left = sim.beat(Sim::quiet("a", -1)).unwrap();
+    assert_eq!((left.epoch, left.assignment), (-1, None));
+    assert_eq!(sim.beat(Sim::quiet("a", -1)), Err(ErrorCode::UNKNOWN_MEMBER_ID));
+    assert_eq!(assignment(&sim.beat(Sim::quiet("b", 2)).unwrap()).len(), 4);
+}
+
+#[test]
+fn epochs_are_checked() {
+    let mut sim = Sim::new(4);
+    let (kept, _) = pair(&mut sim);
+    assert_eq!(sim.beat(Sim::quiet("a", 3)), Err(ErrorCode::FENCED_MEMBER_EPOCH));
+    assert_eq!(sim.beat(Sim::quiet("a", 1)), Err(ErrorCode::FENCED_MEMBER_EPOCH));
+    // Our last answer was lost: the previous epoch, with nothing that is not its own.
+    assert_eq!(sim.beat(Sim::owning("a", 1, &kept)).unwrap().epoch, 2);
+    let all = [0, 1, 2, 3].map(|partition| (sim.topic("t"), partition)).into_iter().collect();
+    assert_eq!(sim.beat(Sim::owning("b", 1, &all)), Err(ErrorCode::FENCED_MEMBER_EPOCH));
+    assert_eq!(sim.beat(Sim::quiet("nobody", 1)), Err(ErrorCode::UNKNOWN_MEMBER_ID));
+    let mut empty = Sim::new(1);
+    assert_eq!(empty.beat(Sim::quiet("a", 1)), Err(ErrorCode::GROUP_ID_NOT_FOUND));
+}
+
+#[test]
+fn a_full_request_gets_a_full_answer() {
+    let mut sim = Sim::new(2);
+    let all = assignment(&sim.join("a"));
+    let full = Beat { epoch: 1, owned: Some(Partitions::default()), ..Sim::joining("a") };
+    assert_eq!(assignment(&sim.beat(full).unwrap()), all);
+    // A rejoin, as after being fenced, tells it again.
+    assert_eq!(assignment(&sim.join("a")), all);
+}
+
+#[test]
+fn a_static_member_comes_back_to_its_place() {
+    let mut sim = Sim::new(4);
+    let fixed = |id: &str| Beat { instance_id: Some("pod".into()), ..Sim::joining(id) };
+    let first = sim.beat(fixed("a1")).unwrap();
+    assert_eq!(sim.beat(fixed("a2")), Err(ErrorCode::UNRELEASED_INSTANCE_ID));
+    let leave = Beat { instance_id: Some("pod".into()), ..Sim::quiet("a1", -2) };
+    assert_eq!(sim.beat(leave).unwrap().epoch, -2);
+    let epoch = sim.group.consumer.group_epoch();
+    let back = sim.beat(fixed("a2")).unwrap();
+    assert_eq!((back.epoch, assignment(&back)), (1, assignment(&first)));
+    assert_eq!(sim.group.consumer.group_epoch(), epoch, "nobody else is disturbed");
+    let old = Beat { instance_id: Some("pod".into()), ..Sim::quiet("a1", 1) };
+    assert_eq!(sim.beat(old), Err(ErrorCode::FENCED_INSTANCE_ID));
+    let unknown = Beat { instance_id: Some("other".into()), ..Sim::quiet("a2", 1) };
+    assert_eq!(sim.beat(unknown), Err(ErrorCode::UNKNOWN_MEMBER_ID));
+    // Nobody comes back in time.
+    sim.beat(Beat { instance_id: Some("pod".into()), ..Sim::quiet("a2", -2) }).unwrap();
+    sim.pass(45_000);
+    assert!(sim.group.consumer.is_empty());
+}
+
+#[test]
+fn new_partitions_and_topics_are_assigned() {
+    let mut sim = Sim::new(1);
+    sim.join("a");
+    sim.topics.set("t", 3);
+    let reply = sim.beat(Sim::quiet("a", 1)).unwrap();
+    assert_eq!((reply.epoch, numbers(&assignment(&reply))), (2, vec![0, 1, 2]));
+    // A topic that nobody reads changes nothing.
+    sim.topics.set("other", 3);
+    assert_eq!(sim.beat(Sim::quiet("a", 2)).unwrap().assignment, None);
+    sim.topics.remove("t");
+    let reply = sim.beat(Sim::quiet("a", 2)).unwrap();
+    assert_eq!(assignment(&reply), Partitions::default());
+}
+
+#[test]
+fn an_expression_follows_the_topics() {
+    let mut sim = Sim::new(1);
+    sim.topics.set("logs-a", 2);
+    let regex = |pattern: &str| Beat { topics: None, regex: Some(pattern.into()), ..Sim::joining("a") };
+    assert_eq!(sim.beat(regex("logs-(")), Err(ErrorCode::INVALID_REGULAR_EXPRESSION));
+    assert_eq!(assignment(&sim.beat(regex("logs-.*")).unwrap()).len(), 2);
+    assert!(sim.group.consumer.is_subscribed("logs-a") && !sim.group.consumer.is_subscribed("t"));
+    sim.topics.set("logs-b", 3);
+    let reply = sim.beat(Sim::quiet("a", 1)).unwrap();
+    assert_eq!((reply.epoch, assignment(&reply).len()), (2, 5));
+    // From the expression to a name: the expression is forgotten.
+    let named =
+        Beat { regex: Some("".into()), epoch: 2, topics: Some(vec!["t".into()]), ..Sim::quiet("a", 2) };
+    sim.beat(named).unwrap();
+    assert!(sim.group.consumer.regexes.is_empty());
+    let reply = sim.beat(Sim::owning("a", 2, &Partitions::default())).unwrap();
+    assert_eq!(assignment(&reply).len(), 1);
+}
+
+#[test]
+fn most_members_choose_the_assignor() {
+    let mut sim = Sim::new(4);
+    let with =
+        |id: &str, assignor: Option<&str>| Beat { assignor: assignor.map(Into::into), ..Sim::joining(id) };
+    sim.beat(with("a", Some("range"))).unwrap();
+    assert_eq!(sim.group.consumer.view(Assignor::Uniform).assignor, Assignor::Range);
+    sim.beat(with("b", Some("uniform"))).unwrap();
+    sim.beat(with("c", Some("uniform"))).unwrap();
+    assert_eq!(sim.group.consumer.view(Assignor::Range).assignor, Assignor::Uniform);
+}
+
+#[test]
+fn a_group_has_room_for_so_many() {
+    let mut sim = Sim::new(1);
+    sim.settings.consumer_members_max = 1;
+    sim.join("a");
+    assert_eq!(sim.beat(Sim::joining("b")), Err(ErrorCode::GROUP_MAX_SIZE_REACHED));
+    assert!(sim.beat(Sim::joining("a")).is_ok());
+}
+
+fn commit(sim: &mut Sim, id: &str, epoch: i32, knows_epochs: bool) -> Result<(), ErrorCode> {
+    let committer = Committer { member_id: id.into(), instance_id: None, generation: epoch };
+    let request =
+        CommitRequest { topic: "t".into(), partition: 0, offset: 1, leader_epoch: -1, metadata: "".into() };
+    let settings = sim.settings;
+    let (codes, step) =
+        sim.group.commit(sim.now, &committer, vec![request], None, knows_epochs, &settings)?;
+    assert_eq!(codes, [ErrorCode::NONE]);
+    sim.advance(step);
+    Ok(())
+}
+
+#[test]
+fn o1_offsets_are_committed_and_read_in_the_current_epoch_only() {
+    let mut sim = Sim::new(4);
+    pair(&mut sim);
+    assert_eq!(commit(&mut sim, "a", 2, true), Ok(()));
+    assert_eq!(commit(&mut sim, "a", 1, true), Err(ErrorCode::STALE_MEMBER_EPOCH));
+    assert_eq!(commit(&mut sim, "a", 3, true), Err(ErrorCode::STALE_MEMBER_EPOCH));
+    assert_eq!(commit(&mut sim, "x", 2, true), Err(ErrorCode::UNKNOWN_MEMBER_ID));
+    assert_eq!(commit(&mut sim, "", -1, true), Err(ErrorCode::UNKNOWN_MEMBER_ID));
+    assert_eq!(commit(&mut sim, "a", 2, false), Err(ErrorCode::UNSUPPORTED_VERSION));
+    assert_eq!(sim.group.admit_fetch(None, -1), Ok(()));
+    assert_eq!(sim.group.admit_fetch(Some("a"), 2), Ok(()));
+    assert_eq!(sim.group.admit_fetch(Some("a"), 1), Err(ErrorCode::STALE_MEMBER_EPOCH));
+    assert_eq!(sim.group.admit_fetch(Some("x"), 1), Err(ErrorCode::UNKNOWN_MEMBER_ID));
+    sim.beat(Sim::quiet("a", -1)).unwrap();
+    sim.beat(Sim::quiet("b", -1)).unwrap();
+    assert_eq!(commit(&mut sim, "", -1, true), Ok(()), "an administrator, once it is empty");
+}
+
+#[test]
+fn an_empty_group_is_deleted_with_its_offsets() {
+    let mut sim = Sim::new(1);
+    sim.join("a");
+    commit(&mut sim, "a", 1, true).unwrap();
+    assert_eq!(sim.group.delete().err(), Some(ErrorCode::NON_EMPTY_GROUP));
+    sim.beat(Sim::quiet("a", -1)).unwrap();
+    let step = sim.group.delete().unwrap();
+    sim.advance(step);
+    assert!(sim.group.is_forgettable());
+}
+
+#[test]
+fn offsets_of_an_empty_group_expire_and_take_it_along() {
+    let mut sim = Sim::new(1);
+    sim.join("a");
+    commit(&mut sim, "a", 1, true).unwrap();
+    let later = sim.now.wall + 8 * 24 * 3_600_000;
+    assert!(sim.group.expire_offsets(later, &sim.settings).records.is_empty(), "it is read");
+    sim.beat(Sim::quiet("a", -1)).unwrap();
+    let step = sim.group.expire_offsets(later, &sim.settings);
+    sim.advance(step);
+    assert!(sim.group.is_forgettable());
+}
+
+#[test]
+fn an_empty_group_changes_its_kind_and_keeps_its_offsets() {
+    let mut sim = Sim::new(1);
+    sim.join("a");
+    commit(&mut sim, "a", 1, true).unwrap();
+    let mut step = Step::default();
+    assert!(!sim.group.become_classic(&mut step), "not with members");
+    sim.beat(Sim::quiet("a", -1)).unwrap();
+    assert!(sim.group.become_classic(&mut step));
+    sim.advance(step);
+    assert_eq!(sim.group.kind(), GroupKind::Classic);
+    assert!(sim.group.committed("t", 0).is_some());
+    sim.join("b");
+    assert_eq!(sim.group.kind(), GroupKind::Consumer);
+    assert!(sim.group.committed("t", 0).is_some());
+}
+
+#[test]
+fn members_go_on_after_a_restart() {
+    let mut sim = Sim::new(4);
+    pair(&mut sim);
+    sim.pass(44_000);
+    sim.restart();
+    sim.pass(44_000);
+    let quiet = sim.beat(Sim::quiet("a", 2)).unwrap();
+    assert_eq!((quiet.epoch, quiet.assignment), (2, None));
+    sim.pass(2_000);
+    assert_eq!(sim.beat(Sim::quiet("b", 2)), Err(ErrorCode::UNKNOWN_MEMBER_ID));
+}
+
+#[test]
+fn what_could_not_be_kept_has_not_happened() {
+    let mut sim = Sim::new(4);
+    sim.join("a");
+    sim.broken = true;
+    sim.topics.set("t", 6);
+    let _ = sim.beat(Sim::joining("b"));
+    let _ = sim.beat(Sim::quiet("a", 1));
+    sim.broken = false;
+    assert_eq!(sim.beat(Sim::quiet("b", 2)), Err(ErrorCode::UNKNOWN_MEMBER_ID));
+    let reply = sim.beat(Sim::quiet("a", 1)).unwrap();
+    assert_eq!((reply.epoch, assignment(&reply).len()), (2, 6));
+}
+
+#[test]
+fn nobody_stays_behind_in_the_books() {
+    let mut sim = Sim::new(4);
+    pair(&mut sim);
+    for id in ["a", "b"] {
+        sim.beat(Sim::quiet(id, -1)).unwrap();
+    }
+    let group = &sim.group.consumer;
+    assert!(group.owners.is_empty() && group.targets.is_empty() && group.static_members.is_empty());
+    assert_eq!(group.timers.next(), None);
+    let ids: HashSet<_> = group.members.keys().collect();
+    assert!(ids.is_empty());
+}

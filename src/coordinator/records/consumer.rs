@@ -1,0 +1,341 @@
+//! Records of consumer groups (KIP-848), each with its own version of key; all values are flexible, version 0.
+//!
+//! ```text
+//! 3  ConsumerGroupMetadata                group: epoch: int32 · tag 0: metadata hash: int64
+//! 4  ConsumerGroupPartitionMetadata       not written since Kafka 4.1, not read
+//! 5  ConsumerGroupMemberMetadata          group, member: instance: string? · rack: string? · client: string ·
+//!                                         host: string · topics: [string] · regex: string? ·
+//!                                         rebalance timeout: int32 · assignor: string?
+//! 6  ConsumerGroupTargetAssignmentMetadata  group: epoch: int32
+//! 7  ConsumerGroupTargetAssignmentMember  group, member: [topic: uuid · [int32]]
+//! 8  ConsumerGroupCurrentMemberAssignment group, member: epoch: int32 · previous epoch: int32 · state: int8 ·
+//!                                         assigned: [topic: uuid · [int32]] · revoking: the same
+//! 16 ConsumerGroupRegularExpression       group, expression: topics: [string] · version: int64 · time: int64
+//! ```
+
+use std::sync::Arc;
+
+use quipu_protocol::primitives::Uuid;
+
+use super::{Input, Output, RecordError};
+use crate::coordinator::assign::Partitions;
+use crate::coordinator::group::consumer::{
+    ConsumerRecord, Current, GroupEpoch, Progress, Resolved, Subscription,
+};
+
+const EPOCH: i16 = 3;
+const MEMBER: i16 = 5;
+const TARGET_EPOCH: i16 = 6;
+const TARGET: i16 = 7;
+const CURRENT: i16 = 8;
+const REGEX: i16 = 16;
+
+/// The one version of every value.
+const VALUE: i16 = 0;
+
+/// Key and value.
+type Encoded = (Vec<u8>, Option<Vec<u8>>);
+
+pub(super) fn encode(group: &str, record: &ConsumerRecord) -> Result<Encoded, RecordError> {
+    let key = |version: i16, name: Option<&str>| {
+        let mut key = Output::default();
+        key.int16(version);
+        key.string(group)?;
+        name.map_or(Ok(()), |name| key.string(name))?;
+        Ok::<_, RecordError>(key.0)
+    };
+    let mut out = Output::default();
+    out.int16(VALUE);
+    let (key, has_value) = match record {
+        ConsumerRecord::Epoch(value) => {
+            if let Some(value) = value {
+                out.int32(value.epoch);
+                if value.metadata_hash == 0 {
+                    out.varint(0);
+                } else {
+                    // One tag, number 0, of eight bytes.
+                    out.0.extend_from_slice(&[1, 0, 8]);
+                    out.int64(value.metadata_hash);
+                }
+            }
+            (key(EPOCH, None)?, value.is_some())
+        }
+        ConsumerRecord::Member(id, value) => {
+            if let Some(value) = value {
+                encode_subscription(&mut out, value);
+            }
+            (key(MEMBER, Some(id))?, value.is_some())
+        }
+        ConsumerRecord::TargetEpoch(value) => {
+            if let Some(epoch) = value {
+                out.int32(*epoch);
+                out.varint(0);
+            }
+            (key(TARGET_EPOCH, None)?, value.is_some())
+        }
+        ConsumerRecord::Target(id, value) => {
+            if let Some(partitions) = value {
+                out.partitions(partitions);
+                out.varint(0);
+            }
+            (key(TARGET, Some(id))?, value.is_some())
+        }
+        ConsumerRecord::Current(id, value) => {
+            if let Some(current) = value {
+                out.int32(current.epoch);
+                out.int32(current.previous_epoch);
+                out.0.push(current.progress as u8);
+                out.partitions(&current.assigned);
+                out.partitions(&current.revoking);
+                out.varint(0);
+            }
+            (key(CURRENT, Some(id))?, value.is_some())
+        }
+        ConsumerRecord::Regex(regex, value) => {
+            if let Some(resolved) = value {
+                out.names(&resolved.topics);
+                out.int64(resolved.version);
+                out.int64(resolved.at_ms);
+                out.varint(0);
+            }
+            (key(REGEX, Some(regex))?, value.is_some())
+        }
+    };
+    Ok((key, has_value.then_some(out.0)))
+}
+
+fn encode_subscription(out: &mut Output, member: &Subscription) {
+    out.compact(member.instance_id.as_deref());
+    out.compact(member.rack_id.as_deref());
+    out.compact(Some(&member.client_id));
+    out.compact(Some(&member.client_host));
+    out.names(&member.topics);
+    out.compact(member.regex.as_deref());
+    out.int32(member.rebalance_timeout_ms);
+    out.compact(member.assignor.as_deref());
+    out.varint(0);
+}
+
+/// Reads a record whose key has version `kind`; `None` for kinds that are not kept.
+pub(super) fn decode(
+    kind: i16,
+    mut key: Input<'_>,
+    value: Option<&[u8]>,
+) -> Result<Option<(Arc<str>, ConsumerRecord)>, RecordError> {
+    if !matches!(kind, EPOCH | MEMBER | TARGET_EPOCH | TARGET | CURRENT | REGEX) {
+        return Ok(None);
+    }
+    let group = key.string()?;
+    let value = value.map(open).transpose()?;
+    let record = match kind {
+        EPOCH => ConsumerRecord::Epoch(value.map(decode_epoch).transpose()?),
+        TARGET_EPOCH => ConsumerRecord::TargetEpoch(value.map(|mut value| value.int32()).transpose()?),
+        MEMBER => {
+            ConsumerRecord::Member(key.string()?, value.map(decode_subscription).transpose()?.map(Arc::new))
+        }
+        TARGET => {
+            let partitions = value.map(|mut value| value.partitions()).transpose()?;
+            ConsumerRecord::Target(key.string()?, partitions.map(Arc::new))
+        }
+        CURRENT => {
+            ConsumerRecord::Current(key.string()?, value.map(decode_current).transpose()?.map(Arc::new))
+        }
+        _ => ConsumerRecord::Regex(key.string()?, value.map(decode_resolved).transpose()?.map(Arc::new)),
+    };
+    Ok(Some((group, record)))
+}
+
+fn open(value: &[u8]) -> Result<Input<'_>, RecordError> {
+    let mut input = Input { rest: value, flexible: true };
+    match input.int16()? {
+        VALUE => Ok(input),
+        version => Err(RecordError::Version(version)),
+    }
+}
+
+fn decode_epoch(mut value: Input<'_>) -> Result<GroupEpoch, RecordError> {
+    let epoch = value.int32()?;
+    let mut metadata_hash = 0;
+    for _ in 0..value.varint()? {
+        let tag = value.varint()?;
+        let length = value.varint()? as usize;
+        let field = value.take(length)?;
+        if tag == 0 {
+            metadata_hash = i64::from_be_bytes(field.try_into().map_err(|_| RecordError::Malformed)?);
+        }
+    }
+    Ok(GroupEpoch { epoch, metadata_hash })
+}
+
+fn decode_subscription(mut value: Input<'_>) -> Result<Subscription, RecordError> {
+    Ok(Subscription {
+        instance_id: value.nullable()?,
+        rack_id: value.nullable()?,
+        client_id: value.string()?,
+        client_host: value.string()?,
+        topics: value.names()?,
+        regex: value.nullable()?,
+        rebalance_timeout_ms: value.int32()?,
+        assignor: value.nullable()?,
+    })
+}
+
+fn decode_current(mut value: Input<'_>) -> Result<Current, RecordError> {
+    Ok(Current {
+        epoch: value.int32()?,
+        previous_epoch: value.int32()?,
+        progress: match value.chunk::<1>()? {
+            [1] => Progress::Unrevoked,
+            [2] => Progress::Unreleased,
+            // Kafka calls what it does not know so too, until the member is heard of.
+            _ => Progress::Stable,
+        },
+        assigned: value.partitions()?,
+        revoking: value.partitions()?,
+    })
+}
+
+fn decode_resolved(mut value: Input<'_>) -> Result<Resolved, RecordError> {
+    Ok(Resolved { topics: value.names()?, version: value.int64()?, at_ms: value.int64()? })
+}
+
+impl Output {
+    fn varint(&mut self, mut value: u32) {
+        while value > 0x7f {
+            self.0.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.0.push(value as u8);
+    }
+
+    /// Lengths are those of requests, which end far below 4 GiB.
+    fn compact_length(&mut self, length: usize) {
+        self.varint(u32::try_from(length + 1).unwrap_or(u32::MAX));
+    }
+
+    fn compact(&mut self, text: Option<&str>) {
+        match text {
+            Some(text) => {
+                self.compact_length(text.len());
+                self.0.extend_from_slice(text.as_bytes());
+            }
+            None => self.varint(0),
+        }
+    }
+
+    fn names(&mut self, names: &[Arc<str>]) {
+        self.compact_length(names.len());
+        for name in names {
+            self.compact(Some(name));
+        }
+    }
+
+    fn partitions(&mut self, partitions: &Partitions) {
+        let topics = partitions.topics();
+        self.compact_length(topics.len());
+        for (topic, partitions) in topics {
+            self.0.extend_from_slice(&topic.0);
+            self.compact_length(partitions.len());
+            for partition in partitions {
+                self.int32(*partition);
+            }
+            self.varint(0);
+        }
+    }
+}
+
+impl Input<'_> {
+    fn names(&mut self) -> Result<Vec<Arc<str>>, RecordError> {
+        (0..self.count()?).map(|_| self.string()).collect()
+    }
+
+    fn partitions(&mut self) -> Result<Partitions, RecordError> {
+        let mut all = Partitions::default();
+        for _ in 0..self.count()? {
+            let topic = Uuid(self.chunk()?);
+            for _ in 0..self.count()? {
+                all.insert(topic, self.int32()?);
+            }
+            self.skip_tags()?;
+        }
+        Ok(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coordinator::group::Record;
+    use crate::coordinator::records;
+
+    fn bytes(record: ConsumerRecord) -> (Vec<u8>, Option<Vec<u8>>) {
+        let record = Record::Consumer(record);
+        let stored = records::encode("g", &record).unwrap();
+        let (group, back) = records::decode(&stored.key, stored.value.as_deref()).unwrap().unwrap();
+        assert_eq!((&*group, back), ("g", record));
+        (stored.key, stored.value)
+    }
+
+    #[test]
+    fn records_have_kafkas_bytes() {
+        let (key, value) = bytes(ConsumerRecord::Epoch(Some(GroupEpoch { epoch: 5, metadata_hash: 258 })));
+        assert_eq!(key, b"\x00\x03\x00\x01g");
+        assert_eq!(value.unwrap(), b"\x00\x00\x00\x00\x00\x05\x01\x00\x08\x00\x00\x00\x00\x00\x00\x01\x02");
+
+        let partitions: Partitions = [(Uuid([7; 16]), 0), (Uuid([7; 16]), 3)].into_iter().collect();
+        let (key, value) = bytes(ConsumerRecord::Target("m".into(), Some(Arc::new(partitions.clone()))));
+        assert_eq!(key, b"\x00\x07\x00\x01g\x00\x01m");
+        let mut expected = b"\x00\x00\x02".to_vec();
+        expected.extend([7; 16]);
+        expected.extend(b"\x03\x00\x00\x00\x00\x00\x00\x00\x03\x00\x00");
+        assert_eq!(value.unwrap(), expected);
+
+        let current = Current {
+            epoch: 2,
+            previous_epoch: 1,
+            progress: Progress::Unrevoked,
+            assigned: Partitions::default(),
+            revoking: partitions,
+        };
+        bytes(ConsumerRecord::Current("m".into(), Some(Arc::new(current))));
+    }
+
+    #[test]
+    fn every_record_and_every_tombstone_comes_back() {
+        let subscription = Subscription {
+            instance_id: Some("i".into()),
+            rack_id: None,
+            client_id: "c".into(),
+            client_host: "/127.0.0.1".into(),
+            topics: vec!["a".into(), "b".into()],
+            regex: Some("x".repeat(300).into()),
+            rebalance_timeout_ms: 300_000,
+            assignor: Some("range".into()),
+        };
+        let resolved = Resolved { topics: vec!["t".into()], version: 3, at_ms: 4 };
+        for record in [
+            ConsumerRecord::Member("m".into(), Some(Arc::new(subscription))),
+            ConsumerRecord::Member("m".into(), None),
+            ConsumerRecord::TargetEpoch(Some(9)),
+            ConsumerRecord::TargetEpoch(None),
+            ConsumerRecord::Target("m".into(), None),
+            ConsumerRecord::Current("m".into(), None),
+            ConsumerRecord::Regex("a.*".into(), Some(Arc::new(resolved))),
+            ConsumerRecord::Regex("a.*".into(), None),
+            ConsumerRecord::Epoch(Some(GroupEpoch { epoch: 1, metadata_hash: 0 })),
+            ConsumerRecord::Epoch(None),
+        ] {
+            bytes(record);
+        }
+    }
+
+    #[test]
+    fn cut_values_are_refused() {
+        let partitions: Partitions = [(Uuid([7; 16]), 0)].into_iter().collect();
+        let (key, value) = bytes(ConsumerRecord::Target("m".into(), Some(Arc::new(partitions))));
+        let value = value.unwrap();
+        for end in 0..value.len() - 1 {
+            assert!(records::decode(&key, Some(&value[..end])).is_err(), "{end}");
+        }
+    }
+}
