@@ -296,4 +296,41 @@ mod tests {
         assert!(offsets.is_empty());
         assert!(offsets.remove_topic("t").is_empty());
     }
+
+    #[test]
+    fn t10_of_several_commits_the_last_one_made_wins_whichever_transaction_ends_last() {
+        let pend = |offsets: &mut Offsets, producer, offset| {
+            let (_, records) = Offsets::commit(vec![request("t", 0, offset, "")], 4096, None, 0);
+            let Record::Offset { topic, partition, value: Some(value) } = &records[0] else { panic!() };
+            offsets.pend(producer, topic, *partition, value.clone());
+        };
+        let mut offsets = Offsets::default();
+        pend(&mut offsets, 1, 10);
+        pend(&mut offsets, 2, 20);
+        assert!(offsets.is_pending("t", 0) && !offsets.is_pending("t", 1));
+        offsets.end_transaction(2, true);
+        offsets.end_transaction(1, true);
+        assert_eq!(offsets.get("t", 0).unwrap().offset, 20);
+
+        pend(&mut offsets, 1, 30);
+        let (_, records) = Offsets::commit(vec![request("t", 0, 40, "")], 4096, None, 0);
+        replay(&mut offsets, &records);
+        offsets.end_transaction(1, true);
+        assert_eq!(offsets.get("t", 0).unwrap().offset, 40);
+
+        pend(&mut offsets, 1, 50);
+        offsets.end_transaction(1, false);
+        assert_eq!(offsets.get("t", 0).unwrap().offset, 40);
+        assert!(!offsets.has_pending());
+    }
+
+    #[test]
+    fn o4_an_offset_that_a_transaction_may_still_change_does_not_expire() {
+        let mut offsets = with(vec![request("t", 0, 5, "")], None, 100);
+        let value = offsets.get("t", 0).unwrap().clone();
+        offsets.pend(1, &"t".into(), 0, value);
+        assert!(offsets.expired(i64::MAX, 50, RetentionFrom::Commit, |_| false).is_empty());
+        offsets.end_transaction(1, false);
+        assert_eq!(offsets.expired(i64::MAX, 50, RetentionFrom::Commit, |_| false).len(), 1);
+    }
 }
