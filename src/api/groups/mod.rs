@@ -5,6 +5,8 @@
 
 mod consumer_describe;
 mod consumer_heartbeat;
+#[cfg(test)]
+mod consumer_tests;
 mod delete;
 mod describe;
 mod find_coordinator;

@@ -34,7 +34,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 
 /// Runs `test` with a broker that has the topic "t" with two partitions.
-fn with_broker<F: Future<Output = ()>>(test: impl FnOnce(Arc<Broker>) -> F) {
+pub(super) fn with_broker<F: Future<Output = ()>>(test: impl FnOnce(Arc<Broker>) -> F) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let broker = open(&Arc::new(MemoryDisk::new()));
@@ -43,7 +43,7 @@ fn with_broker<F: Future<Output = ()>>(test: impl FnOnce(Arc<Broker>) -> F) {
     });
 }
 
-fn open(disk: &Arc<MemoryDisk>) -> Arc<Broker> {
+pub(super) fn open(disk: &Arc<MemoryDisk>) -> Arc<Broker> {
     disk.create_dir_all(Path::new("/data")).unwrap();
     Broker::open(Config::default(), Arc::clone(disk) as _, Path::new("/data"), Clock::manual(0, 1)).unwrap()
 }
@@ -53,7 +53,7 @@ fn create(broker: &Arc<Broker>, topic: &str) -> Uuid {
     broker.create_topic(asked).unwrap().id()
 }
 
-fn context(broker: &Arc<Broker>, version: i16) -> Context<'_> {
+pub(super) fn context(broker: &Arc<Broker>, version: i16) -> Context<'_> {
     let address = SocketAddr::from(([127, 0, 0, 1], 9092));
     Context {
         broker,
@@ -65,7 +65,7 @@ fn context(broker: &Arc<Broker>, version: i16) -> Context<'_> {
     }
 }
 
-async fn join(broker: &Arc<Broker>, version: i16, member_id: &str) -> JoinGroupResponse<'static> {
+pub(super) async fn join(broker: &Arc<Broker>, version: i16, member_id: &str) -> JoinGroupResponse<'static> {
     let request = JoinGroupRequest {
         group_id: "g".into(),
         session_timeout_ms: 10_000,
