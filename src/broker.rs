@@ -291,14 +291,11 @@ impl Broker {
                 format!("topic '{}' already exists", asked.name),
             ));
         }
-        // Metrics and tools turn dots into underscores: two names must not become one (`Topic.hasCollision`).
-        let folded = |name: &str| name.replace('.', "_");
-        if asked.name.contains(['.', '_'])
-            && let Some(other) = self.topics.all().iter().find(|t| folded(t.name()) == folded(&asked.name))
-        {
+        // Metrics and tools turn dots into underscores: two names must not become one.
+        if let Some(other) = self.topics.colliding(&asked.name) {
             return Err(Refused::new(
                 ErrorCode::INVALID_TOPIC_EXCEPTION,
-                format!("topic '{}' collides with '{}': '.' and '_' count as one", asked.name, other.name()),
+                format!("topic '{}' collides with '{other}': '.' and '_' count as one", asked.name),
             ));
         }
         let partitions = asked.partitions.unwrap_or(settings.topics.partitions);
@@ -316,7 +313,7 @@ impl Broker {
     }
 
     fn check_partition_count(&self, have: i32, want: i32) -> Result<(), Refused> {
-        let used: usize = self.topics.all().iter().map(|t| t.partitions().len()).sum();
+        let used = self.topics.partition_count();
         let more = (want - have).max(0) as usize;
         if used + more > PARTITIONS_MAX {
             return Err(Refused::new(

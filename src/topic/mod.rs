@@ -98,6 +98,11 @@ pub fn check_name(name: &str) -> Result<(), String> {
     }
 }
 
+/// A name as it appears where only one of dot and underscore is allowed.
+fn folded(name: &str) -> String {
+    name.replace('.', "_")
+}
+
 /// Every topic.
 #[derive(Debug)]
 pub struct Topics {
@@ -113,6 +118,9 @@ pub struct Topics {
 struct Maps {
     by_name: HashMap<Arc<str>, Arc<Topic>>,
     by_id: HashMap<Uuid, Arc<Topic>>,
+    /// Names by their [`folded`] form.
+    by_folded: HashMap<String, Arc<str>>,
+    partitions: usize,
 }
 
 impl Topics {
@@ -144,6 +152,17 @@ impl Topics {
         all
     }
 
+    /// The topic whose name becomes the same as `name` where dots become underscores, as in the names of metrics
+    /// (`Topic.hasCollision`).
+    pub fn colliding(&self, name: &str) -> Option<Arc<str>> {
+        self.maps.read().by_folded.get(&folded(name)).filter(|other| ***other != *name).cloned()
+    }
+
+    /// How many partitions all topics have together.
+    pub fn partition_count(&self) -> usize {
+        self.maps.read().partitions
+    }
+
     /// How many topics there are.
     pub fn count(&self) -> usize {
         self.maps.read().by_name.len()
@@ -166,6 +185,8 @@ impl Topics {
             partitions: RwLock::new(list),
         });
         let mut maps = self.maps.write();
+        maps.by_folded.insert(folded(&name), Arc::clone(&name));
+        maps.partitions += topic.partitions().len();
         maps.by_name.insert(name, Arc::clone(&topic));
         maps.by_id.insert(id, Arc::clone(&topic));
         self.version.fetch_add(1, Ordering::Release);
@@ -177,7 +198,11 @@ impl Topics {
         let config = topic.config();
         let mut partitions = topic.partitions.write();
         let more = (partitions.len() as i32..count).map(|index| self.new_partition(topic.id, index, &config));
+        let before = partitions.len();
         *partitions = partitions.iter().cloned().chain(more).collect();
+        let added = partitions.len() - before;
+        drop(partitions);
+        self.maps.write().partitions += added;
         self.version.fetch_add(1, Ordering::Release);
     }
 
@@ -195,6 +220,8 @@ impl Topics {
             let mut maps = self.maps.write();
             let topic = maps.by_name.remove(name)?;
             maps.by_id.remove(&topic.id);
+            maps.by_folded.remove(&folded(name));
+            maps.partitions -= topic.partitions().len();
             self.version.fetch_add(1, Ordering::Release);
             topic
         };

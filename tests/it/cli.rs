@@ -336,3 +336,12 @@ fn the_cluster_tells_who_it_is_and_what_it_speaks() {
     let versions = done(&broker, &["cluster", "api-versions"]);
     assert!(versions.contains("ApiVersions") && versions.contains("Produce"), "{versions}");
 }
+
+#[test]
+fn names_that_tools_cannot_tell_apart_are_refused() {
+    let broker = Broker::dev(&[]);
+    done(&broker, &["topic", "create", "market.data"]);
+    assert!(failed(&broker, &["topic", "create", "market_data"]).contains("market.data"));
+    done(&broker, &["topic", "delete", "market.data"]);
+    done(&broker, &["topic", "create", "market_data"]);
+}
