@@ -27,10 +27,10 @@ use crate::coordinator::settings::{ConsumerTimes, GroupSettings};
 use crate::coordinator::txn::{TransactionCoordinator, TransactionsSettings};
 use crate::error::StartError;
 use crate::identity::Identity;
+use crate::internal::offsets::OffsetsLog;
+use crate::internal::transactions::TransactionsLog;
 use crate::metrics::Metrics;
-use crate::offsets_log::OffsetsLog;
 use crate::topic::{Topic, Topics, check_name, is_internal};
-use crate::transactions_log::TransactionsLog;
 
 /// Producer ids are reserved in the catalog this many at a time; a restart skips what was left of a block.
 const PRODUCER_ID_BLOCK: i64 = 1_000;
@@ -219,8 +219,8 @@ impl Broker {
         if let Some(catalog) = &*broker.catalog.lock() {
             broker.groups.set_consumer_times(consumer_times(catalog.state(), &settings));
         }
-        crate::offsets_log::replay(&broker)?;
-        crate::transactions_log::replay(&broker)?;
+        crate::internal::offsets::replay(&broker)?;
+        crate::internal::transactions::replay(&broker)?;
         Ok(broker)
     }
 

@@ -18,7 +18,7 @@ use quipu_protocol::primitives::{Str, Uuid};
 use super::Context;
 use super::cluster::{CLUSTER_OPERATIONS, NO_OPERATIONS, TOPIC_OPERATIONS};
 use crate::broker::CreateTopic;
-use crate::offsets_log;
+use crate::internal::offsets;
 use crate::topic::{LEADER_EPOCH, OFFSETS_TOPIC, Topic, is_internal};
 
 /// Most partitions in one page (Kafka: `max.request.partition.size.limit`).
@@ -78,7 +78,7 @@ fn find(
     if is_internal(name) {
         // Whoever looks for the offsets' topic before any group exists gets the real one, not one by that name.
         return if name == OFFSETS_TOPIC {
-            offsets_log::topic(cx.broker)
+            offsets::topic(cx.broker)
         } else {
             Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
         };

@@ -8,7 +8,7 @@ use quipu_protocol::message::write_txn_markers::{
 use quipu_storage::Marker;
 
 use crate::api::Context;
-use crate::transactions_log::write_marker;
+use crate::internal::transactions::write_marker;
 
 /// The level of `transaction.version` from which every transaction has an epoch of its own.
 const OWN_EPOCH_SINCE: i8 = 2;

@@ -20,7 +20,7 @@ use quipu_protocol::ErrorCode;
 
 use super::Context;
 use crate::coordinator::txn::machine::Identity;
-use crate::offsets_log::partition_index;
+use crate::internal::partition_index;
 use crate::topic::OFFSETS_TOPIC;
 
 /// First version, of each of the requests below, whose clients know PRODUCER_FENCED (KIP-588).

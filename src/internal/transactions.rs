@@ -4,20 +4,17 @@
 use std::sync::{Arc, Weak};
 
 use quipu_protocol::ErrorCode;
-use quipu_protocol::record::{BatchBuilder, Batches, Records};
+use quipu_protocol::record::BatchBuilder;
 use quipu_storage::{CheckedBatch, Marker, Millis, Origin};
 
-use crate::broker::{Broker, CreateTopic};
+use super::{Replayed, durability_of, get_or_create, partition_index, partition_of, replay_partition};
+use crate::broker::Broker;
 use crate::coordinator::Now;
 use crate::coordinator::doors::Durability;
 use crate::coordinator::records::CoordinatorRecord;
 use crate::coordinator::txn::TransactionDoors;
 use crate::error::StartError;
-use crate::offsets_log::{durability_of, partition_index};
-use crate::topic::{OFFSETS_TOPIC, Partition, TRANSACTIONS_TOPIC, Topic};
-
-/// Most bytes read at a time while replaying.
-const REPLAY_BYTES: usize = 1024 * 1024;
+use crate::topic::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, Topic};
 
 /// The coordinator's way to the broker.
 #[derive(Debug)]
@@ -45,8 +42,7 @@ impl TransactionDoors for TransactionsLog {
     ) -> Result<Durability, ErrorCode> {
         let broker = self.broker()?;
         let topic = topic(&broker)?;
-        let index = partition_index(transactional_id, topic.partitions().len());
-        let partition = topic.partition(index).ok_or(ErrorCode::COORDINATOR_NOT_AVAILABLE)?;
+        let partition = partition_of(&topic, transactional_id).ok_or(ErrorCode::COORDINATOR_NOT_AVAILABLE)?;
         let mut batch = BatchBuilder::new();
         batch.push(now, Some(&record.key), record.value.as_deref(), &[]);
         let bytes = batch.finish();
@@ -103,28 +99,13 @@ pub fn write_marker(
 
 /// The topic, created at its first use.
 fn topic(broker: &Broker) -> Result<Arc<Topic>, ErrorCode> {
-    if let Some(topic) = broker.topics.by_name(TRANSACTIONS_TOPIC) {
-        return Ok(topic);
-    }
     let settings = broker.settings();
-    let asked = CreateTopic {
-        partitions: Some(settings.transactions.topic_partitions),
-        // How durable it is follows the broker: an outcome need not be safer than the records that it is about.
-        configs: [
-            ("cleanup.policy", "compact".to_owned()),
-            ("segment.bytes", settings.transactions.topic_segment_bytes.to_string()),
-        ]
-        .map(|(key, value)| (key.to_owned(), value))
-        .into(),
-        ..CreateTopic::with_defaults(TRANSACTIONS_TOPIC)
-    };
-    match broker.create_topic(asked) {
-        Ok(topic) => Ok(topic),
-        Err(refused) => broker.topics.by_name(TRANSACTIONS_TOPIC).ok_or_else(|| {
-            tracing::error!("cannot create {TRANSACTIONS_TOPIC}: {}", refused.message);
-            ErrorCode::COORDINATOR_NOT_AVAILABLE
-        }),
-    }
+    // How durable it is follows the broker: an outcome need not be safer than the records that it is about.
+    let configs = [
+        ("cleanup.policy", "compact".to_owned()),
+        ("segment.bytes", settings.transactions.topic_segment_bytes.to_string()),
+    ];
+    get_or_create(broker, TRANSACTIONS_TOPIC, settings.transactions.topic_partitions, configs)
 }
 
 /// Gives the coordinator everything that was written, in order.
@@ -132,40 +113,16 @@ pub fn replay(broker: &Arc<Broker>) -> Result<(), StartError> {
     let now = broker.clock.now_ms();
     if let Some(topic) = broker.topics.by_name(TRANSACTIONS_TOPIC) {
         for partition in topic.partitions().iter() {
-            replay_partition(broker, partition, now)?;
-        }
-    }
-    broker.transactions.finish_loading(Now { tick: broker.clock.monotonic_ms(), wall: now });
-    Ok(())
-}
-
-fn replay_partition(broker: &Broker, partition: &Partition, now: Millis) -> Result<(), StartError> {
-    let damaged = |reason: String| StartError::Damaged { path: partition.dir().to_owned(), reason };
-    let reader = partition.reader(now).map_err(|code| damaged(code.to_string()))?;
-    let end = reader.end_offset();
-    let mut next = reader.log_start_offset();
-    while next < end {
-        let read = reader.read(next, REPLAY_BYTES, end, true).map_err(|e| damaged(e.to_string()))?;
-        let before = next;
-        for batch in read.slices.iter().flat_map(|slice| Batches::new(slice)) {
-            let header = batch.header();
-            next = header.last_offset() + 1;
-            if header.attributes.is_control() {
-                continue;
-            }
-            for record in Records::new(batch.payload(), header.records_count) {
-                let record = record.map_err(|e| damaged(e.to_string()))?;
+            replay_partition(partition, now, |replayed| {
                 // One record that cannot be read must not take every transaction with it.
-                if let Some(key) = record.key
-                    && let Err(error) = broker.transactions.replay(key, record.value)
+                if let Replayed::Record { key, value, .. } = replayed
+                    && let Err(error) = broker.transactions.replay(key, value)
                 {
                     tracing::error!("a transaction record is passed over: {error}");
                 }
-            }
-        }
-        if next == before {
-            return Err(damaged(format!("nothing can be read at offset {next}, before its end {end}")));
+            })?;
         }
     }
+    broker.transactions.finish_loading(Now { tick: broker.clock.monotonic_ms(), wall: now });
     Ok(())
 }

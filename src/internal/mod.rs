@@ -1,0 +1,137 @@
+//! The broker's own topics: where the coordinators' records live, in Kafka's formats.
+//!
+//! A topic is created at its first use, and replayed at start. Which partition holds a group or a transactional id is
+//! chosen as Kafka chooses it, so that its tools look in the right one.
+
+pub mod offsets;
+pub mod transactions;
+
+use std::sync::Arc;
+
+use quipu_protocol::ErrorCode;
+use quipu_protocol::record::{Batches, Records};
+use quipu_storage::{Marker, Millis, Offset, ProducerId};
+
+use crate::broker::{Broker, CreateTopic};
+use crate::coordinator::doors::Durability;
+use crate::error::StartError;
+use crate::topic::durable::Told;
+use crate::topic::{Partition, Topic};
+
+/// Most bytes read at a time while replaying.
+const REPLAY_BYTES: usize = 1024 * 1024;
+
+/// The topic, created if it does not exist.
+fn get_or_create<const N: usize>(
+    broker: &Broker,
+    name: &str,
+    partitions: i32,
+    configs: [(&str, String); N],
+) -> Result<Arc<Topic>, ErrorCode> {
+    if let Some(topic) = broker.topics.by_name(name) {
+        return Ok(topic);
+    }
+    let asked = CreateTopic {
+        partitions: Some(partitions),
+        configs: configs.map(|(key, value)| (key.to_owned(), value)).into(),
+        ..CreateTopic::with_defaults(name)
+    };
+    match broker.create_topic(asked) {
+        Ok(topic) => Ok(topic),
+        // Another connection may have been first.
+        Err(refused) => broker.topics.by_name(name).ok_or_else(|| {
+            tracing::error!("cannot create {name}: {}", refused.message);
+            ErrorCode::COORDINATOR_NOT_AVAILABLE
+        }),
+    }
+}
+
+/// Whether everything below `end` is durable.
+pub(crate) fn durability_of(partition: &Partition, end: Offset) -> Durability {
+    let mut durability = Durability::Done;
+    partition.when_durable(end, || {
+        let (sender, pending) = Durability::pending();
+        durability = pending;
+        Told::Coordinator(sender)
+    });
+    durability
+}
+
+/// The number of the partition that holds a group, or a transactional id, of `count`.
+pub(crate) fn partition_index(id: &str, count: usize) -> i32 {
+    let hash = java_hash(id) & i32::MAX;
+    hash % (count.max(1) as i32)
+}
+
+/// The partition that holds a group, or a transactional id.
+fn partition_of(topic: &Topic, id: &str) -> Option<Arc<Partition>> {
+    let partitions = topic.partitions();
+    partitions.get(partition_index(id, partitions.len()) as usize).cloned()
+}
+
+/// `String.hashCode` of Java: over UTF-16 units.
+fn java_hash(text: &str) -> i32 {
+    text.encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
+}
+
+/// What a partition of an internal topic holds.
+enum Replayed<'a> {
+    /// A record with a key; the producer's id if it was written in a transaction.
+    Record { key: &'a [u8], value: Option<&'a [u8]>, producer: Option<ProducerId> },
+    /// The end of a producer's transaction.
+    Marker(Marker),
+}
+
+/// Shows `visit` everything that was written to a partition, in order.
+fn replay_partition(
+    partition: &Partition,
+    now: Millis,
+    mut visit: impl FnMut(Replayed<'_>),
+) -> Result<(), StartError> {
+    let damaged = |reason: String| StartError::Damaged { path: partition.dir().to_owned(), reason };
+    let reader = partition.reader(now).map_err(|code| damaged(code.to_string()))?;
+    let end = reader.end_offset();
+    let mut next = reader.log_start_offset();
+    while next < end {
+        let read = reader.read(next, REPLAY_BYTES, end, true).map_err(|e| damaged(e.to_string()))?;
+        let before = next;
+        for batch in read.slices.iter().flat_map(|slice| Batches::new(slice)) {
+            let header = batch.header();
+            next = header.last_offset() + 1;
+            if let Some(marker) = Marker::read(&batch) {
+                visit(Replayed::Marker(marker));
+            }
+            // Written by us, never compressed.
+            if header.attributes.is_control() {
+                continue;
+            }
+            let producer = header.attributes.is_transactional().then_some(header.producer_id);
+            for record in Records::new(batch.payload(), header.records_count) {
+                let record = record.map_err(|e| damaged(e.to_string()))?;
+                if let Some(key) = record.key {
+                    visit(Replayed::Record { key, value: record.value, producer });
+                }
+            }
+        }
+        if next == before {
+            return Err(damaged(format!("nothing can be read at offset {next}, before its end {end}")));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::java_hash;
+
+    #[test]
+    fn hashes_are_javas() {
+        assert_eq!(java_hash(""), 0);
+        assert_eq!(java_hash("hello"), 99_162_322);
+        assert_eq!(
+            java_hash("my-group"),
+            "my-group".bytes().fold(0i32, |h, b| h.wrapping_mul(31).wrapping_add(b.into()))
+        );
+        assert_eq!(java_hash("polygenelubricants"), i32::MIN);
+    }
+}
