@@ -12,6 +12,7 @@
 //!     ├ topic        live partitions, waiting reads
 //!     ├ coordinator  group and transaction machines │ knows no clock, no disk
 //!     ├ catalog      topics and configs as a log
+//!     ├ internal     the coordinators' own topics
 //!     └ config       keys, types, origins
 //!        quipu-storage   segments, indexes          │ knows no topics
 //!        quipu-protocol  messages, batches          │ knows no files
