@@ -33,10 +33,7 @@ impl Flush {
             }
         }
         if shared.dir_unsynced.swap(false, Ordering::AcqRel) {
-            // The directory's own name may be as new as the files in it.
-            let parent = shared.dir.parent();
-            let synced = shared.disk.sync_dir(&shared.dir);
-            if let Err(error) = synced.and_then(|()| parent.map_or(Ok(()), |dir| shared.disk.sync_dir(dir))) {
+            if let Err(error) = shared.disk.sync_dir(&shared.dir) {
                 return Err(shared.set_fence("sync of the directory", &error));
             }
         }
