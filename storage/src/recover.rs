@@ -258,6 +258,7 @@ impl Run<'_> {
             match rest.first() {
                 Some(next) if next.0 != self.next => return self.drop_segments(base, rest),
                 Some(_) => {
+                    self.sync_segment(base)?;
                     self.write_aborted(base)?;
                     self.write_index(base);
                 }
@@ -277,6 +278,14 @@ impl Run<'_> {
         let removed = rest.iter().try_for_each(|log| self.remove_segment(log.0));
         // Or one of them might come back just when the log has grown to its offset.
         removed.and_then(|()| self.disk.sync_dir(self.dir)).map_err(|source| OpenError::Io { path, source })
+    }
+
+    /// Makes a segment durable that was full but not sealed: the next recovery point will rely on it, and all that is
+    /// known is that it is in the page cache.
+    fn sync_segment(&self, base: Offset) -> Result<(), OpenError> {
+        let path = self.path(base, LOG_SUFFIX);
+        let file = self.disk.open(&path, OpenMode::Existing);
+        file.and_then(|file| file.sync_data()).map_err(|source| OpenError::Io { path, source })
     }
 
     /// Stores the index of a segment that was full but not sealed when the log was left.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::Shared;
 use crate::aborted;
@@ -49,7 +50,11 @@ impl Seal {
     pub(super) fn run(&self) -> io::Result<()> {
         let Self { shared, segment, .. } = self;
         if !segment.is_removed() && segment.size_bytes() > 0 {
-            self.finish_segment()?;
+            self.finish_segment().inspect_err(|_| shared.unsealed.store(true, Ordering::Release))?;
+        }
+        if shared.unsealed.load(Ordering::Acquire) {
+            // A recovery point vouches for all segments below it. The last one stays in force until the next start.
+            return Err(io::Error::other("an earlier segment could not be sealed"));
         }
         snapshot::write_snapshot(&*shared.disk, &shared.dir, self.offset, &self.snapshot)
     }

@@ -42,6 +42,8 @@ pub(crate) struct Shared {
     durable: AtomicI64,
     /// A file was made since the directory was last synced.
     dir_unsynced: AtomicBool,
+    /// A segment could not be sealed, so no recovery point may lie behind it.
+    unsealed: AtomicBool,
     /// Held while syncing. One at a time: the system reports a failed write-back once, and whoever syncs next to the one
     /// who is told would take lost bytes for safe ones.
     syncing: Mutex<()>,
@@ -70,6 +72,7 @@ impl Shared {
             end: AtomicI64::new(end),
             durable: AtomicI64::new(durable),
             dir_unsynced: AtomicBool::new(end > durable),
+            unsealed: AtomicBool::new(false),
             syncing: Mutex::new(()),
             fence: OnceLock::new(),
             first_open: AtomicI64::new(Offset::MAX),
