@@ -184,7 +184,7 @@ fn recovery_point(
         if begins || size.is_some_and(|size| size >= snapshot.position) {
             return Ok(Some(snapshot));
         }
-        if size.is_none() && snapshot.offset < log_start {
+        if size.is_none() && snapshot.offset <= log_start {
             // Its segment was deleted since. What it knows about producers went with their records (I4).
             continue;
         }

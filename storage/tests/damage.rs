@@ -303,3 +303,21 @@ fn a_directory_is_claimed_by_one() {
         let _claim = disk.lock(dir).unwrap();
     }
 }
+
+#[test]
+fn a_recovery_point_at_the_log_start_needs_no_segment() {
+    let disk = memory();
+    let (mut appender, _) = open_at(&disk, small());
+    append(&mut appender, &batch(3, 0)).unwrap();
+    appender.close().unwrap();
+    let (mut appender, _) = open_at(&disk, small());
+    appender.roll().unwrap();
+    append(&mut appender, &batch(2, 0)).unwrap();
+    assert_eq!(appender.delete_prefix(3).unwrap(), 3);
+    // Gone before the chores were run: the next start removes the segment that the only snapshot is about.
+    drop(appender);
+    for _ in 0..2 {
+        let (_, reader) = open_at(&disk, small());
+        assert_eq!((reader.log_start_offset(), reader.end_offset()), (3, 5));
+    }
+}
