@@ -32,10 +32,10 @@ impl Flush {
                 return Err(shared.set_fence("sync", &error));
             }
         }
-        if shared.dir_unsynced.swap(false, Ordering::AcqRel) {
-            if let Err(error) = shared.disk.sync_dir(&shared.dir) {
-                return Err(shared.set_fence("sync of the directory", &error));
-            }
+        if shared.dir_unsynced.swap(false, Ordering::AcqRel)
+            && let Err(error) = shared.disk.sync_dir(&shared.dir)
+        {
+            return Err(shared.set_fence("sync of the directory", &error));
         }
         shared.set_durable(self.upto);
         Ok(shared.durable())
