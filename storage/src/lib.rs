@@ -71,6 +71,7 @@ mod index;
 mod log;
 mod map;
 mod marker;
+mod planted;
 mod producers;
 mod recover;
 mod scan;

@@ -64,6 +64,7 @@ pub(crate) fn recover(
     disk.create_dir_all(dir).map_err(at(dir))?;
     let entries = disk.list(dir).map_err(at(dir))?;
     if entries.is_empty()
+        && !crate::planted::planted("new-directory-without-sync")
         && let Some(parent) = dir.parent()
     {
         // Nothing in a directory is durable before its own name is, and a restart would take it for old.
@@ -72,6 +73,9 @@ pub(crate) fn recover(
     let mut found = Found::sort(disk, dir, &entries).map_err(at(dir))?;
     let recorded_start = snapshot::read_start(&**disk, dir, &entries).map_err(at(dir))?;
     let mut log_start = recorded_start.unwrap_or(0);
+    if crate::planted::planted("start-ignored") {
+        log_start = found.first().unwrap_or(0);
+    }
     found.drop_below(&**disk, dir, log_start).map_err(at(dir))?;
     let point = recovery_point(&**disk, dir, &entries, &found, log_start, config)?;
     let first = found.first().or(point.as_ref().map(|point| point.segment)).unwrap_or(log_start);
@@ -100,7 +104,9 @@ pub(crate) fn recover(
     let (mut from, mut position, mut started_ms) = (first, 0, None);
     if let Some(point) = point {
         (from, position, started_ms) = (point.segment, point.position, point.started_ms);
-        run.producers = point.producers;
+        if !crate::planted::planted("snapshot-without-producers") {
+            run.producers = point.producers;
+        }
         run.trust_below(&found, from);
     }
     run.scan(&found, from, position)?;
@@ -258,8 +264,12 @@ impl Run<'_> {
             match rest.first() {
                 Some(next) if next.0 != self.next => return self.drop_segments(base, rest),
                 Some(_) => {
-                    self.sync_segment(base)?;
-                    self.write_aborted(base)?;
+                    if !crate::planted::planted("recovery-trusts-page-cache") {
+                        self.sync_segment(base)?;
+                    }
+                    if !crate::planted::planted("recovery-forgets-aborted") {
+                        self.write_aborted(base)?;
+                    }
                     self.write_index(base);
                 }
                 None => {}
@@ -339,7 +349,7 @@ impl Run<'_> {
         };
         let end = scanner.position;
         self.report.scanned_bytes += end - start;
-        if end < size {
+        if end < size && !crate::planted::planted("no-tail-erase") {
             let torn = last_non_zero(&*file, end, size).map_err(failed)?.map_or(0, |last| last + 1 - end);
             if torn > 0 {
                 self.report.cut_bytes += torn;

@@ -212,6 +212,9 @@ impl Appender {
         let position = self.active.segment.size_bytes();
         self.dirty = true;
         if let Err(error) = file.write_at(&mut stamped.parts(), position) {
+            if crate::planted::planted("no-fence-after-write-error") {
+                return Err(AppendError::Io(error));
+            }
             return Err(AppendError::Fenced(self.shared.set_fence("write", &error)));
         }
         if header.has_producer_id() {
@@ -379,11 +382,18 @@ impl Appender {
             return Ok(self.shared.log_start());
         }
         // Segments are only removed once this is on disk, or a restart would find a log that begins with a hole.
-        snapshot::write_start(&*self.shared.disk, &self.shared.dir, to).map_err(DeleteError::Io)?;
+        if !crate::planted::planted("delete-without-durable-start") {
+            snapshot::write_start(&*self.shared.disk, &self.shared.dir, to).map_err(DeleteError::Io)?;
+        }
         self.dirty = true;
         self.shared.log_start.store(to, Ordering::Release);
         let segments = self.shared.segments();
-        let below = segments.windows(2).take_while(|pair| pair[1].base_offset() <= to).count();
+        let below = segments
+            .windows(2)
+            .take_while(|pair| {
+                pair[1].base_offset() <= to + i64::from(crate::planted::planted("delete-one-too-many"))
+            })
+            .count();
         if below > 0 {
             let (removed, kept) = segments.split_at(below);
             self.shared.set_segments(kept.to_vec());

@@ -27,12 +27,21 @@ impl Flush {
         if let Some(fence) = shared.fenced() {
             return Err(fence.clone());
         }
+        if crate::planted::planted("durable-before-sync") {
+            shared.set_durable(self.upto);
+        }
         for segment in self.segments.iter().filter(|segment| !segment.is_removed()) {
-            if let Err(error) = segment.file().and_then(|file| file.sync_data()) {
+            if let Err(error) = segment.file().and_then(|file| {
+                if crate::planted::planted("flush-without-sync") { Ok(()) } else { file.sync_data() }
+            }) {
+                if crate::planted::planted("no-fence-after-sync-error") {
+                    return Err(Fence(error.to_string().into()));
+                }
                 return Err(shared.set_fence("sync", &error));
             }
         }
         if shared.dir_unsynced.swap(false, Ordering::AcqRel)
+            && !crate::planted::planted("flush-without-directory")
             && let Err(error) = shared.disk.sync_dir(&shared.dir)
         {
             return Err(shared.set_fence("sync of the directory", &error));

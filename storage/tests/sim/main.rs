@@ -147,7 +147,22 @@ impl Run {
                 let disk = self.disk.crash(self.rng.next());
                 self.power_up(disk);
             }
+            self.rot();
             self.open(false);
+        }
+    }
+
+    /// Turns a bit of an index, which is only a hint.
+    fn rot(&mut self) {
+        let files = self.disk.files();
+        let indexes: Vec<_> = files
+            .iter()
+            .filter(|(path, size)| path.extension().is_some_and(|is| is == "idx") && *size > 0)
+            .collect();
+        if !indexes.is_empty() && self.rng.one_in(2) {
+            let (path, size) = indexes[self.rng.below(indexes.len() as u64) as usize];
+            let bit = self.rng.below(*size as u64 * 8) as usize;
+            self.disk.flip(path, bit);
         }
     }
 
@@ -359,7 +374,9 @@ impl Run {
             match self.rng.below(8) {
                 0..=2 => {
                     let batch = self.draw();
-                    let _ = self.send(&batch);
+                    let done = self.send(&batch);
+                    let half_known = call == Call::Write && matches!(done, Err(AppendError::Io(_)));
+                    assert!(!half_known, "a write failed and the log goes on");
                 }
                 3..=5 => {
                     if self.appender().flush().run().is_ok() {

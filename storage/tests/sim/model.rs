@@ -147,7 +147,7 @@ impl Model {
         for batch in &self.batches {
             match batch.source {
                 Source::Transaction { producer_id, .. } => {
-                    drop(open.entry(producer_id).or_insert(batch.base))
+                    open.entry(producer_id).or_insert(batch.base);
                 }
                 Source::Marker { producer_id, is_commit } => {
                     if let Some(first) = open.remove(&producer_id)
@@ -270,6 +270,14 @@ impl Model {
             return;
         }
         for producer in [1, 2, 3, 11, 12] {
+            if let Some(last) = self.batches_of(producer).next_back().filter(|batch| batch.base >= start) {
+                let (_, first) = last.source.data_of().unwrap_or_default();
+                let source = Source::Idempotent { producer_id: producer, sequence: first + 50 };
+                let bytes = Batch { source, ..last.clone() }.bytes();
+                let gap = appender.append(&CheckedBatch::check(&bytes).unwrap(), Origin::Producer, 0);
+                assert!(gap.is_err(), "I2: a gap in the sequence of {producer} was taken");
+            }
+
             for batch in self.batches_of(producer).rev().take(5).filter(|batch| batch.base >= start) {
                 let bytes = batch.bytes();
                 let again = appender.append(&CheckedBatch::check(&bytes).unwrap(), Origin::Producer, 0);
