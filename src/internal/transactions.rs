@@ -98,7 +98,10 @@ pub fn write_marker(
 }
 
 /// The topic, created at its first use.
-fn topic(broker: &Broker) -> Result<Arc<Topic>, ErrorCode> {
+///
+/// # Errors
+/// `COORDINATOR_NOT_AVAILABLE` when it cannot be created; the reason is logged.
+pub fn topic(broker: &Broker) -> Result<Arc<Topic>, ErrorCode> {
     let settings = broker.settings();
     // How durable it is follows the broker: an outcome need not be safer than the records that it is about.
     let configs = [

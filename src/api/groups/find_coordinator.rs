@@ -7,6 +7,7 @@ use quipu_protocol::message::find_coordinator::{
 
 use super::text;
 use crate::api::Context;
+use crate::internal;
 
 /// First version that takes several keys (KIP-699).
 const FIRST_BATCH: i16 = 4;
@@ -22,7 +23,16 @@ pub async fn find_coordinator<'a>(
     request: FindCoordinatorRequest<'a>,
 ) -> FindCoordinatorResponse<'a> {
     let refused = !matches!(request.key_type, GROUP | TRANSACTION);
-    let (error_code, error_message) = if refused {
+    // As in Kafka the topic that keeps the state comes to be when somebody first looks for its coordinator: tools and
+    // clients find it in the metadata from then on.
+    let topic = match request.key_type {
+        GROUP => internal::offsets::topic(cx.broker).map(drop),
+        TRANSACTION => internal::transactions::topic(cx.broker).map(drop),
+        _ => Ok(()),
+    };
+    let (error_code, error_message) = if let Err(code) = topic {
+        (code, Some(text("The coordinator's topic cannot be created; the broker's log says why.")))
+    } else if refused {
         let message = format!("There is no coordinator for key type {} here.", request.key_type);
         (ErrorCode::INVALID_REQUEST, Some(text(&message)))
     } else {
