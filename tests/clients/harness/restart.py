@@ -6,6 +6,7 @@ And what is left on disk after a clean stop, seen by Kafka's own tool.
 import json
 import re
 import time
+from collections import Counter
 from contextlib import contextmanager
 
 from .base import KAFKA_JARS, Failure, end, run, start
@@ -98,7 +99,9 @@ def segments_for_kafka(binary):
                 text = output.read_text()
                 if "isvalid: false" in text or "isvalid: true" not in text:
                     raise Failure(f"{segment.name} of {segment.parent.parent.name} is not valid to Kafka: {text[:300]!r}")
-                read.append((text.count("\n| offset:"), re.search(r"compresscodec: (\w+)", text)[1]))
+                # A batch of one record may be sent as it is, when the codec would make it larger.
+                codecs = Counter(re.findall(r"compresscodec: (\w+)", text))
+                read.append((text.count("\n| offset:"), codecs.most_common(1)[0][0]))
             if sorted(read) != sorted((ROWS, codec) for codec in CODECS):
                 raise Failure(f"Kafka's tool read {read}, expected {ROWS} records of each codec")
             broker.begin()
