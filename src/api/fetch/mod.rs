@@ -109,12 +109,17 @@ async fn wait_for_more(
     }
     let mut stopping = cx.broker.stopping();
     loop {
-        // Registered first, then looked again: what is appended from here on wakes us.
+        // Armed first, then looked again: what is appended from here on is counted. If the look shows more than the
+        // one before, some of it may have come before the arming and not be counted: arm and look once more.
+        let before = missing(&found);
+        waiter.rearm(before);
         found = read_all(wanted, isolation_level, limit, cx.broker.clock.now_ms());
         if !is_too_little(&found, min_bytes) {
             return found;
         }
-        waiter.rearm(missing(&found));
+        if missing(&found) < before {
+            continue;
+        }
         tokio::select! {
             () = waiter.woken() => {}
             () = cx.broker.clock.sleep_until(deadline) => {
