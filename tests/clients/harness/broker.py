@@ -36,7 +36,7 @@ def free_port():
 class Broker:
     """`quipu serve` on a fresh data directory, from its ready line to a clean stop."""
 
-    def __init__(self, binary, logs, port=None, name="broker"):
+    def __init__(self, binary, logs, port=None, name="broker", overrides=()):
         self.port = port or free_port()
         self.bootstrap = f"127.0.0.1:{self.port}"
         self.path = Path(binary).parent
@@ -44,6 +44,7 @@ class Broker:
         self.log = logs / f"{name}.log"
         # On Kafka's port the broker starts as a newcomer starts it: with no argument at all.
         self.command = [binary] if port == 9092 else [binary, "serve", "--data-dir", self.folder / "data", "--listen", self.bootstrap]
+        self.command += [word for override in overrides for word in ("--override", override)]
         self.begin()
 
     def begin(self):

@@ -14,6 +14,7 @@ GO_WORKERS = INSTALLED / "trading-workers"
 PYTHON = INSTALLED / "python" / "bin" / "python"
 RUST_TARGET = INSTALLED / "rust-target"
 JAVA = INSTALLED / "java"
+STREAMS = INSTALLED / "streams"
 NODE = INSTALLED / "node"
 DATASETS = NODE / "node_modules" / "vega-datasets" / "data"
 
@@ -78,15 +79,24 @@ def node():
 
 
 def java():
-    pom, source = CLIENTS / "java" / "pom.xml", CLIENTS / "java" / "src" / "main" / "java" / "Client.java"
+    compile_java("java", JAVA)
+
+
+def streams():
+    compile_java("streams", STREAMS)
+
+
+def compile_java(name, target):
+    """The jars that a folder's pom names, and its classes."""
+    pom, sources = CLIENTS / name / "pom.xml", sorted((CLIENTS / name).glob("src/main/java/*.java"))
 
     def install():
-        shutil.rmtree(JAVA, ignore_errors=True)
-        JAVA.mkdir(parents=True)
-        step(jar_copy(pom, JAVA / "libs"))
-        step(["javac", "-d", JAVA / "classes", "-cp", f"{JAVA}/libs/*", source])
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        step(jar_copy(pom, target / "libs"))
+        step(["javac", "-d", target / "classes", "-cp", f"{target}/libs/*", *sources])
 
-    once("java", [pom, source], install)
+    once(name, [pom, *sources], install)
 
 
 def tools():
