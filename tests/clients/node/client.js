@@ -176,6 +176,77 @@ async function admin() {
   await client.disconnect()
 }
 
+// Transactions committed, aborted and fenced; a copy with its offsets in the transaction.
+async function transactions() {
+  const source = named('txn-from')
+  const target = named('txn-to')
+  const groupId = named('txn-group')
+  await create(source, '1')
+  await create(target, '1')
+  const transactional = async id => {
+    const createPartitioner = Partitioners.DefaultPartitioner
+    const producer = kafka.producer({ createPartitioner, transactionalId: named(id), idempotent: true, maxInFlightRequests: 1 })
+    await producer.connect()
+    return producer
+  }
+  const values = numbers => numbers.map(n => ({ value: String(n) }))
+
+  const idempotent = kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner, idempotent: true })
+  await idempotent.connect()
+  await idempotent.send({ topic: source, messages: values([0, 1]) })
+  await idempotent.send({ topic: source, messages: values([2]) })
+  await idempotent.disconnect()
+
+  const writer = await transactional('txn-writer')
+  for (const [end, numbers] of [['commit', [3, 4]], ['abort', ['no', 'no']], ['commit', [5]]]) {
+    const transaction = await writer.transaction()
+    await transaction.send({ topic: source, messages: values(numbers) })
+    await transaction[end]()
+  }
+  assert.deepEqual(await committed(source, 6), ['0', '1', '2', '3', '4', '5'], 'committed')
+
+  const open = await writer.transaction()
+  await open.send({ topic: source, messages: values(['fenced']) })
+  const heir = await transactional('txn-writer')
+  await (await heir.transaction()).abort()
+  await assert.rejects(open.commit(), 'the first producer could commit although a second one took its id')
+  await writer.disconnect()
+
+  const consumer = kafka.consumer({ groupId, readUncommitted: false })
+  await consumer.connect()
+  await consumer.subscribe({ topic: source, fromBeginning: true })
+  let position = 0
+  let left = 6
+  await consumeUntil(consumer, async (partition, message) => {
+    const transaction = await heir.transaction()
+    await transaction.send({ topic: target, messages: [{ value: message.value }] })
+    position = Number(message.offset) + 1
+    const topics = [{ topic: source, partitions: [{ partition, offset: String(position) }] }]
+    await transaction.sendOffsets({ consumerGroupId: groupId, topics })
+    await transaction.commit()
+    return --left === 0
+  })
+  await consumer.disconnect()
+  await heir.disconnect()
+  assert.deepEqual(await committed(target, 6), ['0', '1', '2', '3', '4', '5'], 'copied')
+  const client = kafka.admin()
+  await client.connect()
+  const [offsets] = await client.fetchOffsets({ groupId, topics: [source] })
+  assert.equal(Number(offsets.partitions[0].offset), position, 'committed offset')
+  await client.disconnect()
+}
+
+// What a reader of committed records finds in a topic of one partition, up to so many records.
+async function committed(topic, count) {
+  const consumer = kafka.consumer({ groupId: named(`reader-of-${topic}`), readUncommitted: false })
+  await consumer.connect()
+  await consumer.subscribe({ topic, fromBeginning: true })
+  const found = []
+  await consumeUntil(consumer, (_, message) => found.push(message.value.toString()) === count)
+  await consumer.disconnect()
+  return found
+}
+
 // Repeats a check: Kafka answers a change before every part of it shows.
 async function eventually(check) {
   const deadline = Date.now() + 5000
@@ -233,7 +304,7 @@ async function member(topic, groupId) {
   await consumer.disconnect()
 }
 
-const scenarios = { stocks, resume, admin, create, publish, member }
+const scenarios = { stocks, resume, admin, transactions, create, publish, member }
 if (!Object.hasOwn(scenarios, scenario ?? '')) {
   console.error(`usage: client.js BOOTSTRAP PREFIX ${Object.keys(scenarios).join('|')} [ARGUMENT...]`)
   process.exit(2)

@@ -12,6 +12,7 @@ import time
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
+from kafka.structs import OffsetAndMetadata
 
 PATIENCE_S = 30
 FIRST_TIMESTAMP = 946_684_800_000
@@ -107,6 +108,83 @@ def resume(bench):
             same("committed offset", consumer.committed(partition), consumer.position(partition))
         consumer.close()
     same("different values read", len(seen), records)
+
+
+def transactions(bench):
+    """Transactions committed, aborted and fenced; a copy with its offsets in the transaction."""
+    source, target, group = bench.name("txn-from"), bench.name("txn-to"), bench.name("txn-group")
+    create(bench, source, "2")
+    create(bench, target, "2")
+
+    def producer(name):
+        return KafkaProducer(bootstrap_servers=bench.bootstrap, transactional_id=bench.name(name))
+
+    with KafkaProducer(bootstrap_servers=bench.bootstrap, enable_idempotence=True) as idempotent:
+        offsets = [idempotent.send(source, b"%d" % n, partition=0).get(timeout=PATIENCE_S).offset for n in range(5)]
+        same("offsets of an idempotent producer", offsets, list(range(5)))
+
+    writer = producer("txn-writer")
+    writer.init_transactions()
+    for ends, values in ((writer.commit_transaction, (b"5", b"6")), (writer.abort_transaction, (b"no", b"no")), (writer.commit_transaction, (b"7",))):
+        writer.begin_transaction()
+        for value in values:
+            writer.send(source, value, partition=0).get(timeout=PATIENCE_S)
+        ends()
+    same("committed", committed_values(bench, source, 8), [b"%d" % n for n in range(8)])
+
+    writer.begin_transaction()
+    writer.send(source, b"fenced", partition=1).get(timeout=PATIENCE_S)
+    heir = producer("txn-writer")
+    heir.init_transactions()
+    refused(KafkaError, writer.commit_transaction)
+    writer.close(timeout=0)
+
+    consumer = KafkaConsumer(
+        bootstrap_servers=bench.bootstrap,
+        group_id=group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+    )
+    consumer.subscribe([source])
+    copied = []
+    deadline = time.monotonic() + PATIENCE_S
+    while len(copied) < 8:
+        if time.monotonic() > deadline:
+            raise Mismatch(f"{len(copied)} of 8 records were copied")
+        polled = consumer.poll(timeout_ms=500, max_records=3)
+        if not polled:
+            continue
+        heir.begin_transaction()
+        for records in polled.values():
+            for record in records:
+                heir.send(target, record.value, partition=record.partition)
+                copied.append(record.value)
+        positions = {part: OffsetAndMetadata(records[-1].offset + 1, "", -1) for part, records in polled.items()}
+        heir.send_offsets_to_transaction(positions, group)
+        heir.commit_transaction()
+    # The last marker of the partition follows its last record.
+    same("committed offset", consumer.committed(TopicPartition(source, 0)), positions[TopicPartition(source, 0)].offset)
+    consumer.close()
+    heir.close()
+    same("copied", committed_values(bench, target, 8), [b"%d" % n for n in range(8)])
+
+
+def committed_values(bench, topic, count):
+    """What a reader of committed records finds: so many values, and nothing more before the ends."""
+    consumer = KafkaConsumer(bootstrap_servers=bench.bootstrap, isolation_level="read_committed")
+    partitions = [TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic))]
+    consumer.assign(partitions)
+    consumer.seek_to_beginning()
+    ends, found = consumer.end_offsets(partitions), []
+    deadline = time.monotonic() + PATIENCE_S
+    while len(found) < count or any(consumer.position(partition) < end for partition, end in ends.items()):
+        if time.monotonic() > deadline:
+            raise Mismatch(f"{topic}: {len(found)} of {count} records arrived")
+        for records in consumer.poll(timeout_ms=200).values():
+            found += [record.value for record in records]
+    consumer.close()
+    return found
 
 
 def create(bench, topic, partitions):
@@ -226,7 +304,7 @@ class Bench:
         return f"{self.prefix}-{suffix}"
 
 
-SCENARIOS = {f.__name__: f for f in (stocks, resume, admin, create, publish, member, remove, committed)}
+SCENARIOS = {f.__name__: f for f in (stocks, resume, admin, transactions, create, publish, member, remove, committed)}
 
 
 def main():
