@@ -10,13 +10,14 @@ use quipu_storage::retain::Policy;
 
 use crate::broker::Broker;
 use crate::coordinator::Now;
+use crate::internal::silence;
 
 /// Logs that nobody has used since the start and that one round of retention opens at most.
 const OPENED_PER_ROUND: usize = 100;
 
 /// Runs until the broker stops.
 pub async fn run(broker: &Arc<Broker>) {
-    tokio::join!(run_logs_and_groups(broker), run_transactions(broker));
+    tokio::join!(run_logs_and_groups(broker), run_transactions(broker), silence::run(broker));
 }
 
 /// Writing markers waits for the disk, which nothing else here should wait for.

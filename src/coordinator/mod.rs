@@ -17,6 +17,7 @@ mod offsets;
 mod pending;
 pub mod records;
 pub mod settings;
+mod silence;
 mod slots;
 mod step;
 pub mod txn;
@@ -35,6 +36,8 @@ pub use self::admin::GroupListing;
 use self::doors::{CoordinatorClock, CoordinatorLog, TopicLookup};
 use self::pending::PendingGroups;
 use self::settings::{ConsumerTimes, GroupSettings};
+pub use self::silence::Silence;
+use self::silence::Watch;
 use self::slots::{Deadlines, Slots};
 
 /// Milliseconds, of whichever clock.
@@ -67,6 +70,8 @@ pub struct GroupCoordinator {
     earlier: Notify,
     is_loaded: AtomicBool,
     is_stopped: AtomicBool,
+    /// Members of before the start that have not been heard of yet.
+    watch: Watch,
 }
 
 impl GroupCoordinator {
@@ -91,6 +96,7 @@ impl GroupCoordinator {
             earlier: Notify::new(),
             is_loaded: AtomicBool::new(false),
             is_stopped: AtomicBool::new(false),
+            watch: Watch::default(),
         }
     }
 
@@ -147,13 +153,17 @@ impl GroupCoordinator {
         Ok(())
     }
 
-    /// All records have been replayed and all topics are known: members get a fresh session each, offsets of partitions
-    /// that are gone are removed, and requests are served.
-    pub fn finish_loading(&self, now: Now) {
+    /// All records have been replayed and all topics are known: members get a session each, offsets of partitions that
+    /// are gone are removed, and requests are served. `silences` are those of the broker's last life.
+    pub fn finish_loading(&self, now: Now, silences: &[Silence]) {
+        let silent = silence::by_group(silences);
         for slot in self.slots.all() {
             let mut slot = slot.lock();
             let times = self.consumer_times(slot.group.id());
-            slot.group.restore(now, &times);
+            let silent = silent.get(&**slot.group.id());
+            let silent_ms = |id: &str| silent.and_then(|members| members.get(id)).copied().unwrap_or(0);
+            slot.group.restore(now, &times, silent_ms);
+            self.watch.add(&slot.group);
             let exists = |topic: &str, partition| self.has_partition(topic, partition);
             let step = slot.group.remove_missing(exists);
             // If this cannot be kept, the offsets are removed at the next start.
@@ -162,6 +172,7 @@ impl GroupCoordinator {
         }
         let check = now.tick.saturating_add(self.settings().offsets_check_interval_ms);
         self.next_offsets_check.store(check, Ordering::Relaxed);
+        self.watch.start(now);
         self.is_loaded.store(true, Ordering::Release);
         self.earlier.notify_one();
     }

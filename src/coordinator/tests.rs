@@ -12,11 +12,11 @@ use quipu_protocol::primitives::Uuid;
 use super::doors::{CoordinatorClock, CoordinatorLog, Durability, DurabilitySender, TopicLookup};
 use super::group::classic::{JoinRequest, Leaving, Protocol, State, SyncRequest};
 use super::group::offsets::CommitRequest;
-use super::group::{Committer, Group, JoinReply};
+use super::group::{Committer, Group, JoinReply, MemberId};
 use super::membership::member_id;
 use super::records::CoordinatorRecord;
 use super::settings::GroupSettings;
-use super::{GroupCoordinator, Millis, Now};
+use super::{GroupCoordinator, Millis, Now, Silence};
 
 /// Log, topics and clock in one.
 #[derive(Default)]
@@ -89,11 +89,16 @@ impl CoordinatorClock for World {
 }
 
 fn start(world: &Arc<World>, settings: GroupSettings) -> GroupCoordinator {
+    start_after(world, settings, &[])
+}
+
+/// Starts after a life of the broker in which there were these silences.
+fn start_after(world: &Arc<World>, settings: GroupSettings, silences: &[Silence]) -> GroupCoordinator {
     let groups = GroupCoordinator::new(settings, world.clone(), world.clone(), world.clone());
     for record in world.log.lock().clone() {
         groups.replay(&record.key, record.value.as_deref(), None).unwrap();
     }
-    groups.finish_loading(world.now());
+    groups.finish_loading(world.now(), silences);
     groups
 }
 
@@ -202,6 +207,79 @@ async fn a_group_goes_its_way_from_first_join_to_commit_and_comes_back_after_a_r
     assert_eq!(start(&world, GroupSettings::default()).count(), 0);
 }
 
+/// A group of two stable members; gives their ids.
+async fn stable_pair(groups: &GroupCoordinator) -> (MemberId, MemberId) {
+    let one = join_alone(groups, "g").await.member_id;
+    assert_eq!(groups.sync("g", sync_request(&one, 1, &[])).await.error, ErrorCode::NONE);
+    let two = groups.join("g", request("")).await.member_id;
+    let (first, second) = tokio::join!(groups.join("g", request(&one)), groups.join("g", request(&two)));
+    assert_eq!((first.generation, second.generation), (2, 2));
+    let leader = first.leader.clone();
+    let follower = if leader == one { &two } else { &one };
+    let assigned = [(&*one, "a"), (&*two, "b")];
+    let (led, followed) = tokio::join!(
+        groups.sync("g", sync_request(&leader, 2, &assigned)),
+        groups.sync("g", sync_request(follower, 2, &[])),
+    );
+    assert_eq!((led.error, followed.error), (ErrorCode::NONE, ErrorCode::NONE));
+    (one, two)
+}
+
+#[tokio::test]
+async fn g6_kills_faster_than_the_session_do_not_keep_a_dead_member() {
+    let (world, mut groups) = new();
+    let (alive, _dead) = stable_pair(&groups).await;
+    let mut lives = 0;
+    loop {
+        let silences = groups.silences(world.now()).unwrap_or_default();
+        groups = start_after(&world, GroupSettings::default(), &silences);
+        lives += 1;
+        // Each life is shorter than the session of 10 s.
+        for _ in 0..4 {
+            pass(&world, &groups, 1_000);
+            if groups.heartbeat("g", &alive, None, 2) == ErrorCode::REBALANCE_IN_PROGRESS {
+                assert_eq!(lives, 3, "4 s and 4 s of silence, then the 2 s that are left");
+                assert_eq!(groups.join("g", request(&alive)).await.members.len(), 1);
+                return;
+            }
+        }
+        assert!(lives < 5, "it is kept for ever");
+    }
+}
+
+#[tokio::test]
+async fn g6_who_was_heard_in_the_last_life_has_a_whole_session() {
+    let (world, mut groups) = new();
+    let (one, two) = stable_pair(&groups).await;
+    for _ in 0..5 {
+        let silences = groups.silences(world.now()).unwrap_or_default();
+        groups = start_after(&world, GroupSettings::default(), &silences);
+        pass(&world, &groups, 9_999);
+        assert_eq!(groups.heartbeat("g", &one, None, 2), ErrorCode::NONE);
+        assert_eq!(groups.heartbeat("g", &two, None, 2), ErrorCode::NONE);
+        assert_eq!(groups.silences(world.now()), None, "there is nothing left to note");
+    }
+}
+
+#[tokio::test]
+async fn g6_a_life_in_which_nobody_is_heard_counts_for_nobody() {
+    let (world, mut groups) = new();
+    let (one, two) = stable_pair(&groups).await;
+    for _ in 0..5 {
+        groups =
+            start_after(&world, GroupSettings::default(), &groups.silences(world.now()).unwrap_or_default());
+        pass(&world, &groups, 4_000);
+        assert_eq!(groups.silences(world.now()), Some(Vec::new()));
+    }
+    assert_eq!(groups.heartbeat("g", &one, None, 2), ErrorCode::NONE);
+    assert_eq!(groups.heartbeat("g", &two, None, 2), ErrorCode::NONE);
+    // However long somebody was silent, a quarter of the session is left to reconnect in.
+    let silence = Silence { group_id: "g".into(), member_id: two.clone(), silent_ms: 60_000 };
+    let groups = start_after(&world, GroupSettings::default(), &[silence]);
+    pass(&world, &groups, 2_499);
+    assert_eq!(groups.heartbeat("g", &two, None, 2), ErrorCode::NONE);
+}
+
 #[tokio::test]
 async fn a_parked_join_is_answered_when_the_others_come_or_go() {
     let (world, groups) = new();
@@ -308,7 +386,7 @@ async fn requests_are_refused_while_loading_and_after_the_stop() {
     assert_eq!(groups.commit("g", &nobody(), commit(1), None, true).await, Err(loading));
     assert_eq!(groups.list(), Err(loading));
     assert_eq!(groups.heartbeat("g", &"a".into(), None, 1), ErrorCode::NONE, "members are left in peace");
-    groups.finish_loading(world.now());
+    groups.finish_loading(world.now(), &[]);
 
     join_alone(&groups, "g").await;
     let second = groups.join("g", request("")).await.member_id;
@@ -430,7 +508,7 @@ async fn damaged_and_foreign_records_are_passed_over() {
     assert_eq!(groups.replay(b"\x00\x04\x00\x01g", Some(b"\x00\x00"), None), Ok(()));
     // A removal of what never was leaves nothing.
     assert_eq!(groups.replay(b"\x00\x02\x00\x01g", None, None), Ok(()));
-    groups.finish_loading(world.now());
+    groups.finish_loading(world.now(), &[]);
     assert_eq!(groups.count(), 0);
 }
 

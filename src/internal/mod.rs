@@ -4,6 +4,7 @@
 //! chosen as Kafka chooses it, so that its tools look in the right one.
 
 pub mod offsets;
+pub mod silence;
 pub mod transactions;
 
 use std::sync::Arc;

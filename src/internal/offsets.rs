@@ -114,6 +114,7 @@ pub fn replay(broker: &Arc<Broker>) -> Result<(), StartError> {
             })?;
         }
     }
-    broker.groups.finish_loading(Now { tick: broker.clock.monotonic_ms(), wall: now });
+    let silences = super::silence::load(broker);
+    broker.groups.finish_loading(Now { tick: broker.clock.monotonic_ms(), wall: now }, &silences);
     Ok(())
 }

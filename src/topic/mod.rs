@@ -135,6 +135,11 @@ impl Topics {
         }
     }
 
+    /// The disk that everything is kept on.
+    pub fn disk(&self) -> &dyn Disk {
+        &*self.disk
+    }
+
     /// Finds a topic by name.
     pub fn by_name(&self, name: &str) -> Option<Arc<Topic>> {
         self.maps.read().by_name.get(name).cloned()

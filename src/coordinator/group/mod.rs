@@ -285,12 +285,13 @@ impl Group {
         self.offsets.is_pending(topic, partition)
     }
 
-    /// Makes the settled generation the live one, once all records of the log have been replayed. Every member
-    /// gets a fresh session, so that members which outlived our restart go on without a rebalance.
-    pub fn restore(&mut self, now: Now, times: &ConsumerTimes) {
-        self.consumer.restore(now, times);
+    /// Makes the settled generation the live one, once all records of the log have been replayed. Every member that
+    /// was heard of in the broker's last life gets a fresh session, so that members which outlive our restart go on
+    /// without a rebalance; `silent_ms` tells how long the others had been silent.
+    pub fn restore(&mut self, now: Now, times: &ConsumerTimes, silent_ms: impl Fn(&str) -> Millis) {
+        self.consumer.restore(now, times, &silent_ms);
         self.classic = match &self.settled {
-            Some(settled) => Classic::restore(settled, now),
+            Some(settled) => Classic::restore(settled, now, &silent_ms),
             None => Classic::default(),
         };
     }
@@ -318,6 +319,12 @@ impl Group {
             After::Replaced(replaced) => self.classic.replaced(now, *replaced, appended, &mut next),
         }
         next
+    }
+
+    /// Members that have not been heard of since [`Self::restore`], `uptime_ms` ago, and how long each has been silent
+    /// while the broker was there and others were heard of.
+    pub fn silences(&self, uptime_ms: Millis) -> impl Iterator<Item = (&MemberId, Millis)> {
+        self.classic.timers.silences(uptime_ms).chain(self.consumer.timers.silences(uptime_ms))
     }
 
     /// When the earliest timer fires, by the monotonic clock.

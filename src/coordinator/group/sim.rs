@@ -132,7 +132,7 @@ impl Sim {
     pub(crate) fn restart(&mut self) {
         let kept = self.group.kept();
         self.group = self.replayed();
-        self.group.restore(self.now, &self.settings.consumer);
+        self.group.restore(self.now, &self.settings.consumer, |_| 0);
         assert_eq!(self.group.kept(), kept);
         self.parked.clear();
         self.abandoned.clear();

@@ -26,10 +26,45 @@ pub(crate) enum Timer {
 pub(crate) struct Timers {
     due: BTreeSet<(Millis, Timer)>,
     at: HashMap<Timer, Millis>,
+    /// Members of before the start that have given no sign of life since, with how long they had been silent by then.
+    unheard: HashMap<MemberId, Millis>,
+    /// Whether any member has given a sign of life since the start.
+    has_heard: bool,
 }
 
 impl Timers {
     pub(crate) fn set(&mut self, timer: Timer, at: Millis) {
+        if let Timer::Session(member_id) = &timer {
+            // A session is set when its member is heard of.
+            self.has_heard = true;
+            if !self.unheard.is_empty() {
+                self.unheard.remove(member_id);
+            }
+        }
+        self.set_any(timer, at);
+    }
+
+    /// Starts the session of a member that is known from before the start, and may have been silent for a while then.
+    pub(crate) fn resume_session(
+        &mut self,
+        member_id: &MemberId,
+        now: Millis,
+        session_ms: Millis,
+        silent_ms: Millis,
+    ) {
+        self.set_any(Timer::Session(member_id.clone()), now + first_session_ms(session_ms, silent_ms));
+        self.unheard.insert(member_id.clone(), silent_ms);
+    }
+
+    /// Members that have not been heard of since the start, `uptime_ms` ago, and for how long each has been silent while
+    /// there was somebody to talk to. Time in which no member was heard of counts for none of them: then the fault may
+    /// have been ours.
+    pub(crate) fn silences(&self, uptime_ms: Millis) -> impl Iterator<Item = (&MemberId, Millis)> {
+        let more = if self.has_heard { uptime_ms } else { 0 };
+        self.unheard.iter().map(move |(id, before)| (id, before.saturating_add(more)))
+    }
+
+    fn set_any(&mut self, timer: Timer, at: Millis) {
         if let Some(before) = self.at.insert(timer.clone(), at) {
             if before == at {
                 return;
@@ -41,6 +76,7 @@ impl Timers {
     }
 
     pub(crate) fn cancel(&mut self, timer: &Timer) {
+        self.forget(timer);
         if let Some(at) = self.at.remove(timer) {
             self.due.remove(&(at, timer.clone()));
         }
@@ -57,7 +93,16 @@ impl Timers {
         }
         let (_, timer) = self.due.pop_first()?;
         self.at.remove(&timer);
+        self.forget(&timer);
         Some(timer)
+    }
+
+    fn forget(&mut self, timer: &Timer) {
+        if let Timer::Session(member_id) = timer
+            && !self.unheard.is_empty()
+        {
+            self.unheard.remove(member_id);
+        }
     }
 
     /// When `timer` fires, if it is set.
@@ -65,6 +110,13 @@ impl Timers {
     pub(crate) fn at(&self, timer: &Timer) -> Option<Millis> {
         self.at.get(timer).copied()
     }
+}
+
+/// The session after a start. Who was heard of in the broker's last life has all of it, as with Kafka. Who was silent all
+/// through that life, and the ones before, has what that leaves, so that restarts which follow each other faster than
+/// sessions end do not keep a dead member for ever. It never has less than a quarter, in which clients reconnect.
+fn first_session_ms(session_ms: Millis, silent_ms: Millis) -> Millis {
+    (session_ms - silent_ms).max(session_ms / 4)
 }
 
 #[cfg(test)]

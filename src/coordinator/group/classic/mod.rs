@@ -113,8 +113,8 @@ pub(crate) struct Classic {
 }
 
 impl Classic {
-    /// The live form of a settled generation.
-    pub(crate) fn restore(settled: &Generation, now: Now) -> Self {
+    /// The live form of a settled generation. `silent_ms` tells how long members had been silent before the start.
+    pub(crate) fn restore(settled: &Generation, now: Now, silent_ms: impl Fn(&str) -> Millis) -> Self {
         let mut group = Self {
             state: if settled.members.is_empty() { State::Empty } else { State::Stable },
             state_since_ms: settled.state_since_ms,
@@ -127,7 +127,7 @@ impl Classic {
         let protocol = settled.protocol.clone().unwrap_or_default();
         for kept in &settled.members {
             let member = Member::restore(kept, &protocol);
-            group.timers.set(Timer::Session(kept.id.clone()), now.tick + member.session_ms());
+            group.timers.resume_session(&kept.id, now.tick, member.session_ms(), silent_ms(&kept.id));
             group.add_member(kept.id.clone(), member);
         }
         // A damaged or foreign record could name a leader that is no member.

@@ -294,12 +294,14 @@ impl Consumer {
         }
     }
 
-    /// After a restart: every member gets a fresh session, and time to revoke what it has to.
-    pub(crate) fn restore(&mut self, now: Now, times: &ConsumerTimes) {
+    /// After a restart: every member gets a session, and time to revoke what it has to. `silent_ms` tells how long members
+    /// had been silent before.
+    pub(crate) fn restore(&mut self, now: Now, times: &ConsumerTimes, silent_ms: impl Fn(&str) -> Millis) {
         self.timers = Timers::default();
         self.topics_seen = None;
         for (id, member) in &self.members {
-            self.timers.set(Timer::Session(id.clone()), now.tick + Millis::from(times.session_timeout_ms));
+            let session_ms = Millis::from(times.session_timeout_ms);
+            self.timers.resume_session(id, now.tick, session_ms, silent_ms(id));
             if member.current.progress == Progress::Unrevoked {
                 let until = now.tick + Millis::from(member.subscription.rebalance_timeout_ms.max(0));
                 self.timers.set(Timer::Revoke(id.clone()), until);

@@ -139,7 +139,7 @@ impl Sim {
 
     pub(super) fn restart(&mut self) {
         self.group = self.replayed();
-        self.group.restore(self.now, &self.settings.consumer);
+        self.group.restore(self.now, &self.settings.consumer, |_| 0);
     }
 
     /// Lets time pass, firing each timer at its own moment.
