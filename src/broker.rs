@@ -272,13 +272,27 @@ impl Broker {
     }
 
     /// Closes every log cleanly. Call when the network has stopped.
-    pub fn close(&self) {
+    ///
+    /// # Errors
+    /// Why something that was written since the start may not be on disk.
+    pub fn close(&self) -> Result<(), String> {
         self.topics.close();
         if let Some(catalog) = self.catalog.lock().take()
             && let Err(error) = catalog.close()
         {
             tracing::error!("cannot close the catalog cleanly: {error}");
+            self.topics.faults.unclean.increment();
         }
+        let faults = &self.topics.faults;
+        if faults.lost_writes() {
+            return Err(format!(
+                "stopped, but not cleanly: writing or syncing failed for {} logs, {} could not be closed; \
+                 the log lines before this say which and why, the next start reads what is on disk",
+                faults.failed.get(),
+                faults.unclean.get()
+            ));
+        }
+        Ok(())
     }
 
     /// Checks whether a topic could be created as asked.

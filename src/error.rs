@@ -94,7 +94,7 @@ impl fmt::Display for StartError {
             Self::Foreign { path, reason } => write!(f, "cannot use {}: {reason}", path.display()),
             Self::Damaged { path, reason } => write!(
                 f,
-                "the data in {} is damaged: {reason}; nothing was changed, look at it with quipu dump",
+                "the data in {} is damaged: {reason}; nothing was changed, look at it with quipu verify",
                 path.display()
             ),
             Self::Listen { address, error } => {

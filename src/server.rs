@@ -65,8 +65,12 @@ impl Server {
         Ok(Self { broker, addresses, net, listeners, runtime, signals, _lock: lock })
     }
 
-    /// Serves until a signal or until `stop` resolves, then answers what is in flight, flushes, and closes every log cleanly.
-    pub fn run(self, stop: impl Future<Output = ()>) {
+    /// Serves until a signal or until `stop` resolves, then answers what is in flight, flushes, and closes every log
+    /// cleanly.
+    ///
+    /// # Errors
+    /// Why something that was written since the start may not be on disk.
+    pub fn run(self, stop: impl Future<Output = ()>) -> Result<(), String> {
         let Self { broker, net, listeners, runtime, mut signals, _lock, .. } = self;
         let net = Arc::new(net);
         let accepting = LocalSet::new();
@@ -93,7 +97,7 @@ impl Server {
         if let Some(net) = Arc::into_inner(net) {
             net.join();
         }
-        broker.close();
+        broker.close()
     }
 }
 

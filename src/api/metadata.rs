@@ -116,11 +116,16 @@ fn describe<'a>(cx: &Context<'_>, topic: &Topic, operations: i32) -> MetadataRes
                 leader_epoch: LEADER_EPOCH,
                 replica_nodes: vec![node],
                 isr_nodes: vec![node],
-                offline_replicas: Vec::new(),
+                offline_replicas: offline(node, partition),
             })
             .collect(),
         topic_authorized_operations: operations,
     }
+}
+
+/// The replicas that take no records. Ours still leads, because it can be read.
+fn offline(node: i32, partition: &crate::topic::Partition) -> Vec<i32> {
+    partition.fault().map(|_| node).into_iter().collect()
 }
 
 /// Describes topics in order of name, at most a page of partitions at a time.
@@ -200,7 +205,7 @@ fn describe_page<'a>(
                 isr_nodes: vec![node],
                 eligible_leader_replicas: Some(Vec::new()),
                 last_known_elr: Some(Vec::new()),
-                offline_replicas: Vec::new(),
+                offline_replicas: offline(node, partition),
             })
             .collect(),
         topic_authorized_operations: TOPIC_OPERATIONS,

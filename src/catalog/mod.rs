@@ -70,6 +70,10 @@ impl Catalog {
     pub fn open(disk: Arc<dyn Disk>, dir: &Path, now: Millis) -> Result<Self, CatalogError> {
         let (appender, reader) =
             quipu_storage::open(disk, dir, LogConfig::default(), now).map_err(log_error)?;
+        if let Some(fence) = reader.fenced() {
+            // What is left of it may be the wrong half: topics would be missing, and their files be taken for leftovers.
+            return Err(CatalogError::Log(format!("{fence}; look at it with quipu verify")));
+        }
         let mut catalog = Self { state: State::default(), appender, reader };
         let events = catalog.replay()?;
         let needed = catalog.state.to_events().len() as i64;

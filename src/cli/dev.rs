@@ -44,8 +44,13 @@ pub fn run(args: DevArgs) -> ExitCode {
     } else {
         println!("Quipu {} ready: listening on {address}, everything in memory", env!("CARGO_PKG_VERSION"));
     }
-    server.run(parent_gone());
-    ExitCode::SUCCESS
+    match server.run(parent_gone()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("quipu: {reason}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn start(args: &DevArgs) -> Result<Server, StartError> {

@@ -33,10 +33,13 @@ pub struct ServeArgs {
 pub fn run(args: ServeArgs) -> ExitCode {
     super::log_to_stderr();
     match start(&args) {
-        Ok(server) => {
-            server.run(std::future::pending());
-            ExitCode::SUCCESS
-        }
+        Ok(server) => match server.run(std::future::pending()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(reason) => {
+                eprintln!("quipu: {reason}");
+                ExitCode::FAILURE
+            }
+        },
         Err(error) => {
             eprintln!("quipu: {error}");
             ExitCode::FAILURE

@@ -3,6 +3,7 @@
 //! This is the live side of the catalog: the catalog says which topics there are, this module holds their logs.
 
 pub mod durable;
+pub mod fault;
 pub mod partition;
 pub mod wait;
 
@@ -21,6 +22,7 @@ use quipu_storage::disk::Disk;
 use crate::config::{Durability, TimestampType, TopicConfig};
 use crate::coordinator::doors::TopicLookup;
 use durable::{Flushers, Mode};
+use fault::{Fault, Faults};
 pub use partition::{AppendFailure, LEADER_EPOCH, Partition};
 
 /// Kafka's internal topics; clients see them but do not create, fill or delete them.
@@ -109,6 +111,8 @@ pub struct Topics {
     disk: Arc<dyn Disk>,
     root: PathBuf,
     flushers: Flushers,
+    /// What went wrong with any log.
+    pub faults: Arc<Faults>,
     maps: RwLock<Maps>,
     /// Counts the changes to which topics and partitions there are.
     version: AtomicI64,
@@ -130,6 +134,7 @@ impl Topics {
             disk,
             root,
             flushers: Flushers::default(),
+            faults: Arc::default(),
             maps: RwLock::default(),
             version: AtomicI64::new(0),
         }
@@ -182,7 +187,7 @@ impl Topics {
     /// Adds a topic that the catalog has recorded.
     pub fn insert(&self, name: &str, id: Uuid, partitions: i32, config: TopicConfig) -> Arc<Topic> {
         let name: Arc<str> = name.into();
-        let list = (0..partitions).map(|index| self.new_partition(id, index, &config)).collect();
+        let list = (0..partitions).map(|index| self.new_partition(id, &name, index, &config)).collect();
         let topic = Arc::new(Topic {
             name: Arc::clone(&name),
             id,
@@ -202,7 +207,8 @@ impl Topics {
     pub fn grow(&self, topic: &Topic, count: i32) {
         let config = topic.config();
         let mut partitions = topic.partitions.write();
-        let more = (partitions.len() as i32..count).map(|index| self.new_partition(topic.id, index, &config));
+        let more = (partitions.len() as i32..count)
+            .map(|index| self.new_partition(topic.id, &topic.name, index, &config));
         let before = partitions.len();
         *partitions = partitions.iter().cloned().chain(more).collect();
         let added = partitions.len() - before;
@@ -272,6 +278,21 @@ impl Topics {
         self.root.join(id.to_string())
     }
 
+    /// The partitions that take no records, with the reason, in order of their names.
+    pub fn faulty(&self) -> Vec<(Arc<str>, i32, Fault)> {
+        if self.faults.failed.get() + self.faults.damaged.get() == 0 {
+            return Vec::new();
+        }
+        let all = self.all();
+        let found = all.iter().flat_map(|topic| {
+            let faulty = |partition: &Arc<Partition>| {
+                Some((Arc::clone(topic.name()), partition.index(), partition.fault()?))
+            };
+            topic.partitions().iter().filter_map(faulty).collect::<Vec<_>>()
+        });
+        found.collect()
+    }
+
     /// Where all topics are.
     pub fn root(&self) -> &Path {
         &self.root
@@ -291,10 +312,12 @@ impl Topics {
         (log_config(config), mode)
     }
 
-    fn new_partition(&self, id: Uuid, index: i32, config: &TopicConfig) -> Arc<Partition> {
+    fn new_partition(&self, id: Uuid, topic: &str, index: i32, config: &TopicConfig) -> Arc<Partition> {
         let dir = self.topic_dir(id).join(index.to_string());
         let settings = self.log_settings(config);
-        Arc::new(Partition::new(index, dir, Arc::clone(&self.disk), self.flushers.clone(), settings))
+        let name = format!("{topic}-{index}").into();
+        let (disk, faults) = (Arc::clone(&self.disk), Arc::clone(&self.faults));
+        Arc::new(Partition::new((index, name), dir, disk, self.flushers.clone(), faults, settings))
     }
 }
 

@@ -13,10 +13,12 @@ use quipu_storage::compact;
 use quipu_storage::disk::Disk;
 use quipu_storage::retain::Policy;
 use quipu_storage::{
-    AppendError, Appended, Appender, CheckedBatch, LogConfig, Marker, Millis, Offset, Origin, Reader,
+    AppendError, Appended, Appender, CheckedBatch, CleanError, LogConfig, Marker, Millis, Offset, OpenError,
+    Origin, ReadError, Reader,
 };
 
 use super::durable::{Flushers, Mode, Told, Waiting};
+use super::fault::{Fault, Faults};
 use super::wait::Waiters;
 use crate::error;
 
@@ -27,8 +29,15 @@ pub const LEADER_EPOCH: i32 = 0;
 #[derive(Debug)]
 pub struct Partition {
     index: i32,
+    /// `<topic>-<index>`, for log lines.
+    name: Arc<str>,
     dir: PathBuf,
     disk: Arc<dyn Disk>,
+    faults: Arc<Faults>,
+    /// The operator has been told why this log takes no records.
+    is_told: AtomicBool,
+    /// Opening it again could take what is in the page cache alone for safe.
+    must_restart: AtomicBool,
     config: Mutex<LogConfig>,
     mode: AtomicU8,
     /// What readers were shown before the mode became [`Mode::Sync`]: the high watermark never goes back.
@@ -51,14 +60,19 @@ struct OpenLog {
 
 impl Partition {
     pub(super) fn new(
-        index: i32,
+        (index, name): (i32, Arc<str>),
         dir: PathBuf,
         disk: Arc<dyn Disk>,
         flushers: Flushers,
+        faults: Arc<Faults>,
         (config, mode): (LogConfig, Mode),
     ) -> Self {
         Self {
             index,
+            name,
+            faults,
+            is_told: AtomicBool::new(false),
+            must_restart: AtomicBool::new(false),
             dir,
             disk,
             flushers,
@@ -95,17 +109,53 @@ impl Partition {
             return Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
         }
         let config = self.config.lock().clone();
-        let cannot = |error: &dyn std::fmt::Display| {
-            tracing::error!(dir = %self.dir.display(), "cannot open a partition: {error}");
-            ErrorCode::KAFKA_STORAGE_ERROR
-        };
-        let (mut appender, reader) = quipu_storage::open(Arc::clone(&self.disk), &self.dir, config, now)
-            .map_err(|error| cannot(&error))?;
-        if self.mode() == Mode::Sync && reader.durable_offset() < reader.end_offset() {
-            // What a crash left behind is whole, but perhaps only in the page cache; it is shown once it is on disk.
-            appender.sync().map_err(|error| cannot(&error))?;
+        if self.must_restart.load(Ordering::Acquire) {
+            return Err(ErrorCode::KAFKA_STORAGE_ERROR);
         }
-        Ok(self.log.get_or_init(|| OpenLog { appender: Mutex::new(Some(appender)), reader }))
+        let opened = quipu_storage::open(Arc::clone(&self.disk), &self.dir, config, now);
+        let (mut appender, reader) = opened.map_err(|error| {
+            self.must_restart.store(matches!(error, OpenError::Sync { .. }), Ordering::Release);
+            self.faults.unopened.increment();
+            tracing::error!("cannot open {}: {error}", self.name);
+            ErrorCode::KAFKA_STORAGE_ERROR
+        })?;
+        if self.mode() == Mode::Sync && reader.durable_offset() < reader.end_offset() {
+            // What a crash left behind is whole, but perhaps only in the page cache; it is shown once it is on disk. If
+            // that fails, the log is fenced.
+            let _ = appender.sync();
+        }
+        let log = self.log.get_or_init(|| OpenLog { appender: Mutex::new(Some(appender)), reader });
+        self.tell_fault(&log.reader);
+        Ok(log)
+    }
+
+    /// Why it takes no records, if that is known.
+    pub fn fault(&self) -> Option<Fault> {
+        self.log.get()?.reader.fenced().map(Fault::of)
+    }
+
+    /// Tells the operator, the first time, that the log takes no more records.
+    fn tell_fault(&self, reader: &Reader) {
+        if let Some(fence) = reader.fenced()
+            && !self.is_told.swap(true, Ordering::AcqRel)
+        {
+            let fault = Fault::of(fence);
+            fault.tell(&self.name, &self.dir);
+            self.faults.count(&fault);
+        }
+    }
+
+    /// What somebody who reads is told about an error. One that shows damage makes the log read-only.
+    pub fn read_failed(&self, error: &ReadError) -> ErrorCode {
+        if let Some(log) = self.log.get()
+            && error.damage().is_some()
+        {
+            log.reader.report(error);
+            self.tell_fault(&log.reader);
+        } else if !matches!(error, ReadError::OutOfRange { .. }) {
+            tracing::error!("cannot read {}: {error}", self.name);
+        }
+        error::read_code(error)
     }
 
     /// Bytes of its segments. A log that nobody has used yet is not opened for the question.
@@ -164,8 +214,17 @@ impl Partition {
             let mut appender = log.appender.lock();
             let appender =
                 appender.as_mut().ok_or(AppendFailure::Code(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION))?;
-            let appended = write(appender).map_err(AppendFailure::Log)?;
-            (appended, appender.has_chores())
+            match write(appender) {
+                Ok(appended) => (appended, appender.has_chores()),
+                Err(error) => {
+                    match &error {
+                        AppendError::Full(_) => self.faults.refused_full.increment(),
+                        AppendError::Fenced(_) => self.tell_fault(&log.reader),
+                        _ => {}
+                    }
+                    return Err(AppendFailure::Log(error));
+                }
+            }
         };
         match self.mode() {
             Mode::Sync => {
@@ -202,14 +261,22 @@ impl Partition {
     pub(super) fn flush(&self) -> Result<Offset, ErrorCode> {
         let flush = self.with_open_appender(Appender::flush).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
         // The appender's lock is free again: what arrives during the sync piles up for the next.
-        flush.run().map_err(|_| ErrorCode::KAFKA_STORAGE_ERROR)
+        flush.run().map_err(|_| {
+            if let Some(log) = self.log.get() {
+                self.tell_fault(&log.reader);
+            }
+            ErrorCode::KAFKA_STORAGE_ERROR
+        })
     }
 
     /// Does what rolls and deletions left to do on disk; on the caller's thread, which may wait.
     pub fn do_chores(&self) {
         for chore in self.with_open_appender(Appender::take_chores).unwrap_or_default() {
             if let Err(error) = chore.run() {
-                tracing::error!(dir = %self.dir.display(), "upkeep of a log failed: {error}");
+                tracing::error!("upkeep of {} failed: {error}", self.name);
+                if let Some(log) = self.log.get() {
+                    self.tell_fault(&log.reader);
+                }
             }
         }
     }
@@ -270,7 +337,7 @@ impl Partition {
 
     /// Deletes whole segments that `policy` no longer keeps; opens the log for it. May wait for the disk.
     pub fn retain(&self, policy: &Policy, now: Millis) -> Result<(), ErrorCode> {
-        if *policy == Policy::default() {
+        if *policy == Policy::default() || self.reader(now)?.fenced().is_some() {
             return Ok(());
         }
         let upto = self.high_watermark(now)?;
@@ -289,6 +356,9 @@ impl Partition {
     /// Does a round of compaction if it is worth one. May take long and wait for the disk; appends and reads go on.
     pub fn compact(&self, policy: &compact::Policy, now: Millis) -> Result<(), ErrorCode> {
         self.do_chores();
+        if self.reader(now)?.fenced().is_some() {
+            return Ok(());
+        }
         let upto = self.reader(now)?.last_stable_offset(self.high_watermark(now)?);
         let failed = |error: &dyn std::fmt::Display| {
             tracing::error!(dir = %self.dir.display(), "cannot compact: {error}");
@@ -299,7 +369,10 @@ impl Partition {
         let gone = || std::io::Error::other("the log was closed");
         let replace =
             |new| self.with_open_appender(|appender| appender.replace(new)).unwrap_or_else(|| Err(gone()));
-        let report = round.run(replace).map_err(|error| failed(&error))?;
+        let report = round.run(replace).map_err(|error| match error {
+            CleanError::Read(error) => self.read_failed(&error),
+            error => failed(&error),
+        })?;
         tracing::info!(
             dir = %self.dir.display(), before = report.bytes_before, after = report.bytes_after,
             upto = report.covered_upto, "compacted"
@@ -323,7 +396,8 @@ impl Partition {
         if let Some(appender) = log.appender.lock().take()
             && let Err(error) = appender.close()
         {
-            tracing::error!(dir = %self.dir.display(), "cannot close a partition cleanly: {error}");
+            tracing::error!("cannot close {} cleanly: {error}", self.name);
+            self.faults.unclean.increment();
         }
         self.waiters.disturb_all();
     }

@@ -12,16 +12,6 @@ pub enum TimestampType {
     LogAppendTime,
 }
 
-/// What opening does when bytes are missing or broken *below* the recovery point, where nothing may be lost by a crash.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnDamage {
-    /// Refuse with [`OpenError::Damaged`](crate::OpenError::Damaged): the data is left as it is.
-    #[default]
-    Refuse,
-    /// Keep what can be read in order, drop the rest. An explicit wish of the operator, never a default.
-    Cut,
-}
-
 /// Settings of one log. All of them may change while it is open, see [`Appender::set_config`](crate::Appender::set_config).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {
@@ -37,8 +27,6 @@ pub struct LogConfig {
     pub leader_epoch: i32,
     /// Producers that are remembered at most; the one that was silent longest is forgotten first.
     pub max_producers: usize,
-    /// What to do about damage below the recovery point.
-    pub on_damage: OnDamage,
 }
 
 impl Default for LogConfig {
@@ -51,7 +39,6 @@ impl Default for LogConfig {
             timestamp_type: TimestampType::CreateTime,
             leader_epoch: 0,
             max_producers: 100_000,
-            on_damage: OnDamage::Refuse,
         }
     }
 }

@@ -19,16 +19,12 @@ pub enum OpenError {
         /// What the system said.
         source: io::Error,
     },
-    /// Bytes that were safe on disk are gone or broken. Nothing was changed.
-    Damaged {
-        /// The file.
+    /// What is in the page cache could not be made durable. Opening again would take it for safe: the process has to end.
+    Sync {
+        /// The file or directory.
         path: PathBuf,
-        /// Where in the file.
-        position: u64,
-        /// What should be there.
-        expected: String,
-        /// What is there.
-        found: String,
+        /// What the system said.
+        source: io::Error,
     },
 }
 
@@ -36,11 +32,7 @@ impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io { path, source } => write!(f, "{}: {source}", path.display()),
-            Self::Damaged { path, position, expected, found } => write!(
-                f,
-                "{} is damaged at position {position}: expected {expected}, found {found}",
-                path.display()
-            ),
+            Self::Sync { path, source } => write!(f, "cannot sync {}: {source}", path.display()),
         }
     }
 }
@@ -48,11 +40,29 @@ impl fmt::Display for OpenError {
 impl std::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Io { source, .. } => Some(source),
-            Self::Damaged { .. } => None,
+            Self::Io { source, .. } | Self::Sync { source, .. } => Some(source),
         }
     }
 }
+
+/// Bytes that were safe on disk and are gone or broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The file.
+    pub path: PathBuf,
+    /// Where in the file.
+    pub position: u64,
+    /// What should be there, and what is.
+    pub reason: String,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is damaged at position {}: {}", self.path.display(), self.position, self.reason)
+    }
+}
+
+impl std::error::Error for Damage {}
 
 /// Why bytes are not accepted as a batch, before any lock is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -245,13 +255,32 @@ impl fmt::Display for AppendError {
 
 impl std::error::Error for AppendError {}
 
-/// Why a log takes no more: the first write or sync error it met.
+/// Why a log takes no more.
 #[derive(Clone, Debug)]
-pub struct Fence(pub(crate) Arc<str>);
+pub enum Fence {
+    /// The first write or sync error it met. Nobody knows what of the last writes is on disk, so nothing more of them
+    /// is acknowledged; the next start reads what is there.
+    Failed(Arc<str>),
+    /// It is damaged: what can be read is read, and nothing is changed.
+    Damaged(Arc<Damage>),
+}
+
+impl Fence {
+    /// The damage, if that is the reason.
+    pub fn damage(&self) -> Option<&Damage> {
+        match self {
+            Self::Failed(_) => None,
+            Self::Damaged(damage) => Some(damage),
+        }
+    }
+}
 
 impl fmt::Display for Fence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the log is closed for writing after an error: {}", self.0)
+        match self {
+            Self::Failed(reason) => write!(f, "the log is closed for writing after an error: {reason}"),
+            Self::Damaged(damage) => write!(f, "the log is read-only: {damage}"),
+        }
     }
 }
 
@@ -301,6 +330,24 @@ impl fmt::Display for ReadError {
 
 impl std::error::Error for ReadError {}
 
+impl ReadError {
+    /// The damage that shows in it: bytes that are not what was written, or that the disk does not give back. Other
+    /// errors, such as too many open files, say nothing about the data.
+    pub fn damage(&self) -> Option<Damage> {
+        match self {
+            Self::OutOfRange { .. } => None,
+            Self::Io { path, source } => is_unreadable(source).then(|| Damage {
+                path: path.clone(),
+                position: 0,
+                reason: source.to_string(),
+            }),
+            Self::Corrupt { path, position, reason } => {
+                Some(Damage { path: path.clone(), position: *position, reason: reason.clone() })
+            }
+        }
+    }
+}
+
 /// Why the log start did not move.
 #[derive(Debug)]
 pub enum DeleteError {
@@ -330,4 +377,9 @@ impl std::error::Error for DeleteError {}
 /// Whether the system says that there is no room: a state that passes, not a broken disk.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Whether the device could not give back what was written.
+pub(crate) fn is_unreadable(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
 }

@@ -29,6 +29,13 @@ struct Entry {
     max_before: Millis,
 }
 
+/// Where a batch starts, and its first offset: whoever reads there can tell another batch from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) position: u64,
+    pub(crate) offset: Offset,
+}
+
 /// What is known about the first `covered` bytes of a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Index {
@@ -85,40 +92,46 @@ impl Index {
         self.max_timestamp = self.max_timestamp.max(header.max_timestamp);
     }
 
-    /// A position at or before the batch that holds `offset`.
-    pub(crate) fn before_offset(&self, offset: Offset) -> u64 {
+    /// A batch at or before the one that holds `offset`.
+    pub(crate) fn before_offset(&self, offset: Offset) -> Place {
         let delta = offset - self.base_offset;
         let after = self.entries.partition_point(|entry| i64::from(entry.offset_delta) <= delta);
-        self.position(after)
+        self.before(after)
     }
 
-    /// A position at or before the first batch with a timestamp of `timestamp` or later.
-    pub(crate) fn before_time(&self, timestamp: Millis) -> u64 {
+    /// A batch at or before the first one with a timestamp of `timestamp` or later.
+    pub(crate) fn before_time(&self, timestamp: Millis) -> Place {
         let after = self.entries.partition_point(|entry| entry.max_before < timestamp);
-        self.position(after)
-    }
-
-    /// The last indexed batch that starts at `limit` or before and below offset `upto`.
-    pub(crate) fn before_end(&self, limit: u64, upto: Offset) -> u64 {
-        let delta = upto - self.base_offset;
-        let after = self.entries.partition_point(|entry| {
-            u64::from(entry.position) <= limit && i64::from(entry.offset_delta) < delta
-        });
-        self.position(after)
+        self.before(after)
     }
 
     /// Greatest timestamp before the last indexed batch that starts below `upto`, and that batch's position.
-    pub(crate) fn max_timestamp_before(&self, upto: Offset) -> (Millis, u64) {
+    pub(crate) fn max_timestamp_before(&self, upto: Offset) -> (Millis, Place) {
         let delta = upto - self.base_offset;
         let after = self.entries.partition_point(|entry| i64::from(entry.offset_delta) < delta);
-        match after.checked_sub(1).and_then(|i| self.entries.get(i)) {
-            Some(entry) => (entry.max_before, entry.position.into()),
-            None => (NO_TIMESTAMP, 0),
-        }
+        let entry = after.checked_sub(1).and_then(|i| self.entries.get(i));
+        (entry.map_or(NO_TIMESTAMP, |entry| entry.max_before), self.before(after))
     }
 
-    fn position(&self, after: usize) -> u64 {
-        after.checked_sub(1).and_then(|i| self.entries.get(i)).map_or(0, |entry| entry.position.into())
+    /// The last of the first `after` entries, or the start of the segment.
+    fn before(&self, after: usize) -> Place {
+        let entry = after.checked_sub(1).and_then(|i| self.entries.get(i));
+        let start = Place { position: 0, offset: self.base_offset };
+        entry.map_or(start, |entry| self.place(entry))
+    }
+
+    fn place(&self, entry: &Entry) -> Place {
+        Place { position: entry.position.into(), offset: self.base_offset + i64::from(entry.offset_delta) }
+    }
+
+    /// Every batch that is indexed, in order.
+    pub(crate) fn places(&self) -> impl Iterator<Item = Place> + '_ {
+        self.entries.iter().map(|entry| self.place(entry))
+    }
+
+    /// Behind the last batch that has been looked at.
+    pub(crate) fn end(&self) -> Place {
+        Place { position: self.covered, offset: self.end_offset }
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -180,15 +193,16 @@ mod tests {
         let index = sample();
         let size = header(50, 10).size_bytes() as u64;
         assert_eq!(index.covered(), 5 * size);
-        assert_eq!(index.before_offset(50), 0);
-        assert_eq!(index.before_offset(51), 0);
-        assert_eq!(index.before_offset(52), 2 * size);
-        assert_eq!(index.before_time(30), 0);
-        assert_eq!(index.before_time(31), 2 * size);
-        assert_eq!(index.before_time(99), 4 * size);
-        assert_eq!(index.before_end(u64::MAX, 54), 2 * size);
-        assert_eq!(index.before_end(2 * size - 1, 54), 0);
-        assert_eq!(index.max_timestamp_before(54), (30, 2 * size));
+        let [first, third, fifth] =
+            [0, 2, 4].map(|n: u64| Place { position: n * size, offset: 50 + n as i64 });
+        assert_eq!(index.before_offset(50), first);
+        assert_eq!(index.before_offset(51), first);
+        assert_eq!(index.before_offset(52), third);
+        assert_eq!(index.before_time(30), first);
+        assert_eq!(index.before_time(31), third);
+        assert_eq!(index.before_time(99), fifth);
+        assert_eq!(index.max_timestamp_before(54), (30, third));
+        assert_eq!(index.places().collect::<Vec<_>>(), [first, third, fifth]);
     }
 
     #[test]

@@ -49,7 +49,7 @@
 //! - After a failed write or sync the log is fenced: it takes nothing more, and no second sync pretends otherwise.
 //! - A full disk shows when space is reserved, before anything is written; it passes.
 //! - Whatever lies on disk is checked before it is believed; what is not a valid batch behind the recovery point is cut,
-//!   what is missing before it is [`OpenError::Damaged`].
+//!   what is damaged before it makes the log read-only ([`Fence::Damaged`]) and is left as it is.
 //!
 //! # What the owner does
 //!
@@ -66,6 +66,7 @@ pub mod retain;
 mod aborted;
 mod batch;
 mod config;
+mod damaged;
 mod error;
 mod index;
 mod log;
@@ -83,9 +84,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use batch::CheckedBatch;
-pub use config::{LogConfig, OnDamage, TimestampType};
+pub use config::{LogConfig, TimestampType};
 pub use error::{
-    AppendError, BatchError, CorruptMessage, DeleteError, Fence, InvalidRecord, OpenError, ReadError,
+    AppendError, BatchError, CorruptMessage, Damage, DeleteError, Fence, InvalidRecord, OpenError, ReadError,
 };
 pub use log::{
     Appended, Appender, Chore, Clean, CleanError, CleanReport, Flush, Origin, ReadSlices, Reader, Replacement,

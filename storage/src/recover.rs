@@ -7,6 +7,9 @@
 //! 5. The first byte that is not a valid batch is the end: what follows is cut, so that it reads as zero from then on,
 //!    and segments behind it are dropped. Zeros there are space that was reserved; anything else is worth a warning.
 //!
+//! 6. Zeros or not: a log that ends below an offset that a recovery point vouched for was not left so by a crash. It is
+//!    damaged, nothing of it is changed, and it is opened for reading alone (see `damaged`).
+//!
 //! Every step may be repeated after a crash in its middle: nothing is removed that a second run would need.
 
 use std::io;
@@ -14,9 +17,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::aborted;
-use crate::config::{LogConfig, OnDamage};
+use crate::config::LogConfig;
+use crate::damaged;
 use crate::disk::{Disk, Entry, OpenMode, state};
-use crate::error::OpenError;
+use crate::error::{Damage, OpenError, is_unreadable};
 use crate::index::Index;
 use crate::marker::{Aborted, Marker};
 use crate::producers::Producers;
@@ -24,7 +28,7 @@ use crate::scan::{Scanner, last_non_zero};
 use crate::segment::{
     ABORTED_SUFFIX, DELETED_SUFFIX, INDEX_SUFFIX, LOG_SUFFIX, Segment, file_name, parse_file_name,
 };
-use crate::snapshot::{self, SNAPSHOT_SUFFIX, Snapshot};
+use crate::snapshot::{self, Snapshot};
 use crate::types::{Millis, Offset};
 
 /// What was done to open a log.
@@ -49,6 +53,20 @@ pub(crate) struct Recovered {
     /// Offset below which everything is known to be on disk.
     pub(crate) durable: Offset,
     pub(crate) report: Recovery,
+    /// Why it may only be read.
+    pub(crate) damage: Option<Damage>,
+}
+
+/// Why a log cannot be opened for writing.
+enum Stop {
+    Failed(OpenError),
+    Damaged(Damage),
+}
+
+impl From<OpenError> for Stop {
+    fn from(error: OpenError) -> Self {
+        Self::Failed(error)
+    }
 }
 
 pub(crate) fn recover(
@@ -70,94 +88,75 @@ pub(crate) fn recover(
         // Nothing in a directory is durable before its own name is, and a restart would take it for old.
         disk.sync_dir(parent).map_err(at(parent))?;
     }
-    let mut found = Found::sort(disk, dir, &entries).map_err(at(dir))?;
+    let mut found = Found::sort(&entries);
     let recorded_start = snapshot::read_start(&**disk, dir, &entries).map_err(at(dir))?;
     let mut log_start = recorded_start.unwrap_or(0);
     if crate::planted::planted("start-ignored") {
         log_start = found.first().unwrap_or(0);
     }
     found.drop_below(&**disk, dir, log_start).map_err(at(dir))?;
-    let point = recovery_point(&**disk, dir, &entries, &found, log_start, config)?;
-    let first = found.first().or(point.as_ref().map(|point| point.segment)).unwrap_or(log_start);
-    if first > log_start {
-        let missing = Missing {
-            path: dir.join(file_name(log_start, LOG_SUFFIX)),
-            position: 0,
-            expected: format!("records from offset {log_start} on"),
-            found: format!("nothing below offset {first}"),
-        };
-        missing.settle(config)?;
-        log_start = first;
-        snapshot::write_start(&**disk, dir, log_start).map_err(at(dir))?;
-    }
     let mut run = Run {
         disk,
         dir,
         config,
         now,
-        next: point.as_ref().map_or(first, |point| point.offset),
+        log_start,
+        vouched: snapshot::vouched(&entries).unwrap_or(0),
+        next: 0,
         producers: Producers::default(),
         report: Recovery::default(),
         segments: Vec::with_capacity(found.logs.len() + 1),
     };
-    let durable = run.next.max(log_start);
-    let (mut from, mut position, mut started_ms) = (first, 0, None);
-    if let Some(point) = point {
-        (from, position, started_ms) = (point.segment, point.position, point.started_ms);
-        if !crate::planted::planted("snapshot-without-producers") {
-            run.producers = point.producers;
+    match run.recover(&entries, &found) {
+        Ok((durable, started_ms)) => {
+            remove_leftovers(&**disk, dir, &entries, &found).map_err(at(dir))?;
+            let (segments, producers, report) = (run.segments, run.producers, run.report);
+            Ok(Recovered { log_start, durable, started_ms, segments, producers, report, damage: None })
         }
-        run.trust_below(&found, from);
+        Err(Stop::Failed(error)) => Err(error),
+        Err(Stop::Damaged(damage)) => {
+            damaged::open(disk, dir, config, now, &entries, &found, log_start, damage)
+        }
     }
-    run.scan(&found, from, position)?;
-    if log_start > run.next {
-        // Records below the start were lost, which nobody could have read any more.
-        run.restart_at(log_start).map_err(at(dir))?;
-    }
-    run.open_active(from);
-    let goes_on = run.segments.last().is_some_and(|last| last.base_offset() == from);
-    Ok(Recovered {
-        log_start,
-        durable,
-        started_ms: started_ms.filter(|_| goes_on),
-        segments: run.segments,
-        producers: run.producers,
-        report: run.report,
-    })
 }
 
 /// The segment files of a directory.
-struct Found {
+pub(crate) struct Found {
     /// Base offset and length, in order.
-    logs: Vec<(Offset, u64)>,
+    pub(crate) logs: Vec<(Offset, u64)>,
+}
+
+/// Throws away what was being written or removed when the log was left.
+fn remove_leftovers(disk: &dyn Disk, dir: &Path, entries: &[Entry], found: &Found) -> io::Result<()> {
+    let is_orphan = |name: &str| {
+        [INDEX_SUFFIX, ABORTED_SUFFIX]
+            .iter()
+            .filter_map(|suffix| parse_file_name(name, suffix))
+            .any(|base| found.logs.binary_search_by_key(&base, |log| log.0).is_err())
+    };
+    for name in entries.iter().filter(|entry| !entry.is_dir).map(|entry| &entry.name) {
+        if name.ends_with(state::TEMPORARY) || name.ends_with(DELETED_SUFFIX) || is_orphan(name) {
+            remove(disk, &dir.join(name))?;
+        }
+    }
+    Ok(())
 }
 
 impl Found {
-    fn sort(disk: &Arc<dyn Disk>, dir: &Path, entries: &[Entry]) -> io::Result<Self> {
-        let mut logs = Vec::new();
-        for entry in entries.iter().filter(|entry| !entry.is_dir) {
-            if entry.name.ends_with(state::TEMPORARY) || entry.name.ends_with(DELETED_SUFFIX) {
-                remove(&**disk, &dir.join(&entry.name))?;
-            } else if let Some(base) = parse_file_name(&entry.name, LOG_SUFFIX) {
-                logs.push((base, entry.size_bytes));
-            }
-        }
+    pub(crate) fn sort(entries: &[Entry]) -> Self {
+        let files = entries.iter().filter(|entry| !entry.is_dir);
+        let mut logs: Vec<_> = files
+            .filter_map(|entry| Some((parse_file_name(&entry.name, LOG_SUFFIX)?, entry.size_bytes)))
+            .collect();
         logs.sort_unstable();
-        for suffix in [INDEX_SUFFIX, ABORTED_SUFFIX] {
-            for base in entries.iter().filter_map(|entry| parse_file_name(&entry.name, suffix)) {
-                if logs.binary_search_by_key(&base, |log| log.0).is_err() {
-                    remove(&**disk, &dir.join(file_name(base, suffix)))?;
-                }
-            }
-        }
-        Ok(Self { logs })
+        Self { logs }
     }
 
-    fn first(&self) -> Option<Offset> {
+    pub(crate) fn first(&self) -> Option<Offset> {
         self.logs.first().map(|log| log.0)
     }
 
-    fn size_of(&self, base: Offset) -> Option<u64> {
+    pub(crate) fn size_of(&self, base: Offset) -> Option<u64> {
         self.logs.iter().find(|log| log.0 == base).map(|log| log.1)
     }
 
@@ -173,15 +172,14 @@ impl Found {
     }
 }
 
-/// The newest valid snapshot. That the bytes below it are missing is damage, not a crash.
+/// The newest valid snapshot that still means something. That the bytes below it are missing is damage, not a crash.
 fn recovery_point(
     disk: &dyn Disk,
     dir: &Path,
     entries: &[Entry],
     found: &Found,
     log_start: Offset,
-    config: &LogConfig,
-) -> Result<Option<Snapshot>, OpenError> {
+) -> Result<Option<Snapshot>, Stop> {
     for snapshot in snapshot::snapshots(disk, dir, entries) {
         let snapshot = snapshot.map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
         let size = found.size_of(snapshot.segment);
@@ -190,46 +188,21 @@ fn recovery_point(
         if begins || size.is_some_and(|size| size >= snapshot.position) {
             return Ok(Some(snapshot));
         }
-        if size.is_none() && snapshot.offset <= log_start {
+        if snapshot.offset <= log_start {
             // Its segment was deleted since. What it knows about producers went with their records (I4).
             continue;
         }
-        let missing = Missing {
+        let found = size.map_or("there is no such file".to_owned(), |size| format!("the file has {size}"));
+        return Err(Stop::Damaged(Damage {
             path: dir.join(file_name(snapshot.segment, LOG_SUFFIX)),
             position: size.unwrap_or(0),
-            expected: format!("{} bytes up to offset {}", snapshot.position, snapshot.offset),
-            found: size.map_or("no such file".to_owned(), |size| format!("{size} bytes")),
-        };
-        missing.settle(config)?;
-        // It must not come to look true again when the log has grown back to its size.
-        let path = dir.join(file_name(snapshot.offset, SNAPSHOT_SUFFIX));
-        remove(disk, &path)
-            .and_then(|()| disk.sync_dir(dir))
-            .map_err(|source| OpenError::Io { path, source })?;
+            reason: format!(
+                "{} bytes up to offset {} should be here, {found}",
+                snapshot.position, snapshot.offset
+            ),
+        }));
     }
     Ok(None)
-}
-
-/// Bytes below the recovery point that are not there.
-struct Missing {
-    path: PathBuf,
-    position: u64,
-    expected: String,
-    found: String,
-}
-
-impl Missing {
-    /// Refuses, or goes on without them if the operator said so.
-    fn settle(self, config: &LogConfig) -> Result<(), OpenError> {
-        let Self { path, position, expected, found } = self;
-        match config.on_damage {
-            OnDamage::Refuse => Err(OpenError::Damaged { path, position, expected, found }),
-            OnDamage::Cut => {
-                tracing::error!(file = %path.display(), %expected, %found, "going on without lost records");
-                Ok(())
-            }
-        }
-    }
 }
 
 struct Run<'a> {
@@ -237,6 +210,9 @@ struct Run<'a> {
     dir: &'a Path,
     config: &'a LogConfig,
     now: Millis,
+    log_start: Offset,
+    /// Everything below was on disk once.
+    vouched: Offset,
     /// Offset that the next valid batch must have.
     next: Offset,
     producers: Producers,
@@ -245,6 +221,59 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// Finds the segments. Gives the offset below which everything is durable, and when the last segment was begun.
+    fn recover(&mut self, entries: &[Entry], found: &Found) -> Result<(Offset, Option<Millis>), Stop> {
+        let log_start = self.log_start;
+        let point = recovery_point(&**self.disk, self.dir, entries, found, log_start)?;
+        let first = found.first().or(point.as_ref().map(|point| point.segment)).unwrap_or(log_start);
+        if first > log_start {
+            return Err(Stop::Damaged(Damage {
+                path: self.path(log_start, LOG_SUFFIX),
+                position: 0,
+                reason: format!("the log should start here, there is nothing below offset {first}"),
+            }));
+        }
+        self.next = point.as_ref().map_or(first, |point| point.offset);
+        let durable = self.next.max(log_start);
+        let (mut from, mut position, mut started_ms) = (first, 0, None);
+        if let Some(point) = point {
+            (from, position, started_ms) = (point.segment, point.position, point.started_ms);
+            if !crate::planted::planted("snapshot-without-producers") {
+                self.producers = point.producers;
+            }
+            self.trust_below(found, from);
+        }
+        self.scan(found, from, position)?;
+        if found.logs.last().is_none_or(|last| last.0 < from) {
+            self.check_vouched(from, 0, "there is no such file")?;
+        }
+        if log_start > self.next {
+            // Records below the start were lost, which nobody could have read any more.
+            let dir = self.dir.to_owned();
+            self.restart_at(log_start).map_err(|source| OpenError::Io { path: dir, source })?;
+        }
+        self.open_active(from);
+        let goes_on = self.segments.last().is_some_and(|last| last.base_offset() == from);
+        Ok((durable, started_ms.filter(|_| goes_on)))
+    }
+
+    /// Nothing valid follows at a position, for this reason. Below what was vouched for that is damage.
+    fn check_vouched(&self, base: Offset, position: u64, reason: &str) -> Result<(), Stop> {
+        if self.next.max(self.log_start) >= self.vouched
+            || crate::planted::planted("cut-below-recovery-point")
+        {
+            return Ok(());
+        }
+        Err(Stop::Damaged(Damage {
+            path: self.path(base, LOG_SUFFIX),
+            position,
+            reason: format!(
+                "offset {} should be here, and everything up to {} was on disk once: {reason}",
+                self.next, self.vouched
+            ),
+        }))
+    }
+
     /// Takes over the segments before the recovery point as they are.
     fn trust_below(&mut self, found: &Found, point: Offset) {
         let below = found.logs.iter().take_while(|log| log.0 < point);
@@ -255,14 +284,15 @@ impl Run<'_> {
     }
 
     /// Checks everything from `position` in the segment at `from` on.
-    fn scan(&mut self, found: &Found, from: Offset, position: u64) -> Result<(), OpenError> {
+    fn scan(&mut self, found: &Found, from: Offset, position: u64) -> Result<(), Stop> {
         let todo: Vec<_> = found.logs.iter().filter(|log| log.0 >= from).collect();
         for (i, &&(base, size)) in todo.iter().enumerate() {
-            self.scan_segment(base, if base == from { position } else { 0 }, size)?;
             let rest = &todo[i + 1..];
+            let next = rest.first().map(|next| next.0);
+            self.scan_segment(base, if base == from { position } else { 0 }, size, next)?;
             // Without a cut the next segment goes on where this one ended.
             match rest.first() {
-                Some(next) if next.0 != self.next => return self.drop_segments(base, rest),
+                Some(next) if next.0 != self.next => return Ok(self.drop_segments(base, rest)?),
                 Some(_) => {
                     if !crate::planted::planted("recovery-trusts-page-cache") {
                         self.sync_segment(base)?;
@@ -295,7 +325,7 @@ impl Run<'_> {
     fn sync_segment(&self, base: Offset) -> Result<(), OpenError> {
         let path = self.path(base, LOG_SUFFIX);
         let file = self.disk.open(&path, OpenMode::Existing);
-        file.and_then(|file| file.sync_data()).map_err(|source| OpenError::Io { path, source })
+        file.and_then(|file| file.sync_data()).map_err(|source| OpenError::Sync { path, source })
     }
 
     /// Stores the index of a segment that was full but not sealed when the log was left.
@@ -316,10 +346,19 @@ impl Run<'_> {
         aborted::write(&**self.disk, &path, &list).and_then(|()| self.disk.sync_dir(self.dir)).map_err(failed)
     }
 
-    /// Checks one segment and cuts it behind its last valid batch.
-    fn scan_segment(&mut self, base: Offset, start: u64, size: u64) -> Result<(), OpenError> {
+    /// Checks one segment and cuts it behind its last valid batch. The one behind it, if there is one, begins at `next`.
+    fn scan_segment(
+        &mut self,
+        base: Offset,
+        start: u64,
+        size: u64,
+        next: Option<Offset>,
+    ) -> Result<(), Stop> {
         let path = self.path(base, LOG_SUFFIX);
         if start == size {
+            if next != Some(self.next) {
+                self.check_vouched(base, size, "the file ends here")?;
+            }
             self.add(base, self.next, size);
             return Ok(());
         }
@@ -329,28 +368,30 @@ impl Run<'_> {
         let mut index = (start == 0).then(|| Index::new(base));
         let mut aborted = self.aborted_before(base, start)?;
         let stop = loop {
-            match scanner.next(self.next).map_err(failed)? {
-                Ok(batch) => {
-                    let header = batch.header();
-                    self.next = header.last_offset() + 1;
-                    self.producers.record(header, self.now, self.config.max_producers);
-                    if let Some(marker) = Marker::read(&batch) {
-                        let offset = header.base_offset;
-                        aborted.extend(
-                            self.producers.end(&marker, offset, self.now, self.config.max_producers).1,
-                        );
-                    }
-                    if let Some(index) = &mut index {
-                        index.push(header, self.config.index_interval_bytes);
-                    }
-                }
-                Err(stop) => break stop,
+            let batch = match scanner.next(self.next) {
+                Ok(Ok(batch)) => batch,
+                Ok(Err(stop)) => break stop,
+                Err(error) => return Err(unreadable(&path, scanner.position, error)),
+            };
+            let header = batch.header();
+            self.next = header.last_offset() + 1;
+            self.producers.record(header, self.now, self.config.max_producers);
+            if let Some(marker) = Marker::read(&batch) {
+                let offset = header.base_offset;
+                aborted.extend(self.producers.end(&marker, offset, self.now, self.config.max_producers).1);
+            }
+            if let Some(index) = &mut index {
+                index.push(header, self.config.index_interval_bytes);
             }
         };
         let end = scanner.position;
         self.report.scanned_bytes += end - start;
+        if next != Some(self.next) {
+            self.check_vouched(base, end, stop)?;
+        }
         if end < size && !crate::planted::planted("no-tail-erase") {
-            let torn = last_non_zero(&*file, end, size).map_err(failed)?.map_or(0, |last| last + 1 - end);
+            let last = last_non_zero(&*file, end, size).map_err(|error| unreadable(&path, end, error))?;
+            let torn = last.map_or(0, |last| last + 1 - end);
             if torn > 0 {
                 self.report.cut_bytes += torn;
                 tracing::warn!(
@@ -366,6 +407,10 @@ impl Run<'_> {
                 file.sync_data().and_then(|()| self.disk.sync_dir(self.dir)).map_err(failed)?;
             }
         }
+        if start == 0 {
+            // What is there was stored by a start that did not get to a recovery point of its own.
+            remove(&**self.disk, &self.path(base, ABORTED_SUFFIX)).map_err(failed)?;
+        }
         let segment = self.add(base, self.next, end);
         segment.set_aborted(aborted);
         if let Some(index) = index {
@@ -378,19 +423,30 @@ impl Run<'_> {
     fn aborted_before(&self, base: Offset, position: u64) -> Result<Vec<Aborted>, OpenError> {
         let path = self.path(base, ABORTED_SUFFIX);
         if position == 0 {
-            // What is there was stored by a start that did not get to a recovery point of its own.
-            remove(&**self.disk, &path).map_err(|source| OpenError::Io { path, source })?;
             return Ok(Vec::new());
         }
         let stored = aborted::read(&**self.disk, &path)
             .map_err(|source| OpenError::Io { path: path.clone(), source })?;
-        let mut list = stored.ok_or_else(|| OpenError::Damaged {
-            path,
-            position: 0,
-            expected: "a list of aborted transactions".to_owned(),
-            found: "other bytes".to_owned(),
-        })?;
+        let mut list = match stored {
+            Some(list) => list,
+            None => self.rebuild_aborted(base, position)?,
+        };
+        // What lies behind is read again.
         list.retain(|aborted| aborted.last_offset < self.next);
+        Ok(list)
+    }
+
+    fn rebuild_aborted(&self, base: Offset, position: u64) -> Result<Vec<Aborted>, OpenError> {
+        let (limit, interval) = (self.config.segment_limit(), self.config.index_interval_bytes);
+        let segment = Segment::stored(self.disk, self.dir, base, self.next, position, limit, interval);
+        let segments: Vec<_> = self.segments.iter().cloned().chain([Arc::new(segment)]).collect();
+        let path = self.path(base, ABORTED_SUFFIX);
+        let failed = |source| OpenError::Io { path: path.clone(), source };
+        let list = aborted::rebuild(&segments, position)
+            .map_err(|error| failed(io::Error::other(error.to_string())))?;
+        aborted::replace(&**self.disk, &path, &list)
+            .and_then(|()| self.disk.sync_dir(self.dir))
+            .map_err(failed)?;
         Ok(list)
     }
 
@@ -436,8 +492,21 @@ impl Run<'_> {
     }
 }
 
+/// A segment that cannot be read: damage where the device says so.
+fn unreadable(path: &Path, position: u64, error: io::Error) -> Stop {
+    if is_unreadable(&error) {
+        Stop::Damaged(Damage {
+            path: path.to_owned(),
+            position,
+            reason: format!("it cannot be read: {error}"),
+        })
+    } else {
+        Stop::Failed(OpenError::Io { path: path.to_owned(), source: error })
+    }
+}
+
 /// Removes a file that may be gone already.
-fn remove(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+pub(crate) fn remove(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     match disk.remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,

@@ -1,8 +1,9 @@
 //! Reading a segment file that nobody vouches for.
 
 use std::io;
+use std::ops::Range;
 
-use quipu_protocol::record::{BATCH_HEADER_BYTES, BatchView, RecordError};
+use quipu_protocol::record::{BATCH_HEADER_BYTES, BatchHeader, BatchView, RecordError, position};
 
 use crate::disk::DiskFile;
 use crate::types::Offset;
@@ -24,6 +25,36 @@ const CHUNK_BYTES: usize = 1 << 20;
 impl<'a> Scanner<'a> {
     pub(crate) fn new(file: &'a dyn DiskFile, position: u64, size: u64) -> Self {
         Self { file, position, size, buffer: Vec::new(), buffer_start: position }
+    }
+
+    /// Goes on behind something that is not the batch that should be there: at the next valid one whose offsets lie in
+    /// `offsets`. Gives its base offset, or `None` when nothing like it follows.
+    pub(crate) fn resync(&mut self, offsets: Range<Offset>) -> io::Result<Option<Offset>> {
+        let came_from = self.position;
+        // Where the search starts is where the other batch is.
+        self.position += 1;
+        while self.size - self.position.min(self.size) >= BATCH_HEADER_BYTES as u64 {
+            self.fill(BATCH_HEADER_BYTES)?;
+            let Some(skipped) = next_candidate(self.at_hand(), &offsets) else {
+                // The last bytes may be the start of a header.
+                let tail = BATCH_HEADER_BYTES - 1;
+                self.position += (self.at_hand().len() - tail.min(self.at_hand().len() - 1)) as u64;
+                continue;
+            };
+            self.position += skipped as u64;
+            let header = BatchHeader::parse(self.at_hand()).ok();
+            let size = header.map_or(usize::MAX, |header| header.size_bytes());
+            if size as u64 <= self.size - self.position {
+                self.fill(size)?;
+                let batch = BatchView::parse(self.at_hand()).ok();
+                if let Some(batch) = batch.filter(|batch| batch.computed_crc() == batch.header().crc) {
+                    return Ok(Some(batch.header().base_offset));
+                }
+            }
+            self.position += 1;
+        }
+        self.position = came_from;
+        Ok(None)
     }
 
     /// The next batch, or why there is none. A batch is valid if it starts at `expected` and its sum is right.
@@ -80,6 +111,41 @@ impl<'a> Scanner<'a> {
         self.buffer.truncate(kept + read);
         Ok(())
     }
+}
+
+/// Most bytes that are looked through behind damage while somebody waits for an answer.
+const PASS_BYTES: usize = 4 << 20;
+
+/// The first whole batch behind the start of `bytes` whose offsets lie in `offsets`: its place and base offset.
+pub(crate) fn next_valid(bytes: &[u8], offsets: Range<Offset>) -> Option<(usize, Offset)> {
+    let bytes = &bytes[..bytes.len().min(PASS_BYTES)];
+    let mut at = 1;
+    while let Some(skipped) = bytes.get(at..).and_then(|rest| next_candidate(rest, &offsets)) {
+        at += skipped;
+        if let Ok(batch) = BatchView::parse(&bytes[at..])
+            && batch.computed_crc() == batch.header().crc
+        {
+            return Some((at, batch.header().base_offset));
+        }
+        at += 1;
+    }
+    None
+}
+
+/// The first place in `bytes` that may be the header of a batch with offsets in `offsets`.
+fn next_candidate(bytes: &[u8], offsets: &Range<Offset>) -> Option<usize> {
+    let magics = bytes.get(position::MAGIC..)?;
+    let candidates = magics.iter().enumerate().filter(|(_, byte)| **byte == 2).map(|(at, _)| at);
+    candidates.into_iter().find(|at| {
+        BatchHeader::parse(&bytes[*at..]).is_ok_and(|header| {
+            header.last_offset_delta >= 0
+                && offsets.contains(&header.base_offset)
+                && header
+                    .base_offset
+                    .checked_add(header.last_offset_delta.into())
+                    .is_some_and(|last| last < offsets.end)
+        })
+    })
 }
 
 /// Position of the last byte of a range that is not zero.

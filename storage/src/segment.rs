@@ -5,8 +5,8 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
 use quipu_protocol::record::{BATCH_HEADER_BYTES, BatchHeader, BatchView};
@@ -14,8 +14,9 @@ use quipu_protocol::record::{BATCH_HEADER_BYTES, BatchHeader, BatchView};
 use crate::aborted;
 use crate::disk::{Disk, DiskFile, Map, OpenMode, state};
 use crate::error::ReadError;
-use crate::index::Index;
+use crate::index::{Index, Place};
 use crate::marker::Aborted;
+use crate::scan::next_valid;
 use crate::types::Offset;
 
 /// Suffixes of a segment's files; the stem is the base offset in 20 digits, as in Kafka.
@@ -56,7 +57,9 @@ pub(crate) struct Segment {
     open: Mutex<Open>,
     /// None until the first one asks.
     index: RwLock<Option<Index>>,
-    /// Likewise.
+    /// Where the index had to stop, and why, if the bytes are not what was written.
+    rotten: OnceLock<(u64, String)>,
+    /// None until the first one asks.
     aborted: RwLock<Option<Vec<Aborted>>>,
 }
 
@@ -104,6 +107,7 @@ impl Segment {
             removed: AtomicBool::new(false),
             open: Mutex::default(),
             index: RwLock::new(None),
+            rotten: OnceLock::new(),
             aborted: RwLock::new(None),
         }
     }
@@ -195,7 +199,8 @@ impl Segment {
         self.aborted.write().get_or_insert_default().push(aborted);
     }
 
-    /// The transactions whose markers are in this segment and abort them, in order; loaded if need be.
+    /// The transactions whose markers are in this segment and abort them, in order; loaded if need be. Corrupt if the
+    /// stored list is damaged, see [`Shared::aborted`](crate::log::Shared::aborted).
     pub(crate) fn aborted(&self) -> Result<MappedRwLockReadGuard<'_, Vec<Aborted>>, ReadError> {
         loop {
             if let Ok(list) = RwLockReadGuard::try_map(self.aborted.read(), Option::as_ref) {
@@ -223,8 +228,18 @@ impl Segment {
         Ok(list)
     }
 
-    /// The index, loaded or rebuilt if need be.
+    /// The index, loaded or rebuilt if need be. An error if it does not cover all of the segment, because its bytes are
+    /// damaged.
     pub(crate) fn index(&self) -> Result<MappedRwLockReadGuard<'_, Index>, ReadError> {
+        let index = self.index_as_far_as_possible()?;
+        match self.rotten.get() {
+            Some((position, reason)) => Err(self.corrupt(*position, reason)),
+            None => Ok(index),
+        }
+    }
+
+    /// The index, which may end before damage.
+    pub(crate) fn index_as_far_as_possible(&self) -> Result<MappedRwLockReadGuard<'_, Index>, ReadError> {
         loop {
             if let Ok(index) = RwLockReadGuard::try_map(self.index.read(), Option::as_ref) {
                 return Ok(index);
@@ -237,6 +252,8 @@ impl Segment {
     }
 
     fn load_index(&self) -> Result<Index, ReadError> {
+        // In this order: the bytes up to any end that was seen are there.
+        let end_offset = self.end_offset();
         let size = self.size_bytes();
         let stored = state::read(&*self.disk, &self.index_path)
             .map_err(|source| ReadError::Io { path: self.index_path.clone(), source })?;
@@ -250,17 +267,44 @@ impl Segment {
                 }
             },
         };
-        let mut walk = self.walk(index.covered(), size)?;
-        while let Some(batch) = walk.next()? {
-            index.push(&batch.header, self.index_interval);
+        let mut walk = self.walk(index.end(), size)?;
+        let rotten = loop {
+            match walk.next() {
+                Ok(Some(batch)) => index.push(&batch.header, self.index_interval),
+                Ok(None) if index.end_offset() < end_offset => {
+                    break Some((size, self.ends_early(index.end_offset(), end_offset)));
+                }
+                Ok(None) => break None,
+                Err(ReadError::Corrupt { position, reason, .. }) => break Some((position, reason)),
+                Err(error) => return Err(error),
+            }
+        };
+        if let Some(rotten) = rotten {
+            // What comes before can still be found; whoever needs the rest is told.
+            let _ = self.rotten.set(rotten);
         }
         Ok(index)
     }
 
-    /// Walks over the headers of the batches from `position`, which must be the start of one, to `end`.
-    pub(crate) fn walk(&self, position: u64, end: u64) -> Result<Walk<'_>, ReadError> {
+    fn ends_early(&self, found: Offset, expected: Offset) -> String {
+        format!("the file ends before offset {found}, records up to {expected} are missing")
+    }
+
+    /// That the segment has no batch for `offset`, although it should.
+    pub(crate) fn lost(&self, offset: Offset) -> ReadError {
+        self.corrupt(self.size_bytes(), self.ends_early(offset, self.end_offset()))
+    }
+
+    /// Where its first batch starts.
+    pub(crate) fn start(&self) -> Place {
+        Place { position: 0, offset: self.base_offset }
+    }
+
+    /// Walks over the headers of the batches from `place`, which must be the start of one, to position `end`.
+    pub(crate) fn walk(&self, place: Place, end: u64) -> Result<Walk<'_>, ReadError> {
+        let Place { position, offset } = place;
         let map = if position < end { Some(self.map(end)?) } else { None };
-        Ok(Walk { segment: self, map, position, end })
+        Ok(Walk { segment: self, map, position, previous: place, end, expected: offset })
     }
 
     pub(crate) fn mark_removed(&self) {
@@ -275,7 +319,7 @@ impl Segment {
         ReadError::Io { path: self.path.clone(), source }
     }
 
-    pub(crate) fn corrupt(&self, position: u64, reason: impl ToString) -> ReadError {
+    pub(crate) fn corrupt(&self, position: u64, reason: impl std::fmt::Display) -> ReadError {
         ReadError::Corrupt { path: self.path.clone(), position, reason: reason.to_string() }
     }
 }
@@ -299,24 +343,59 @@ pub(crate) struct Walk<'a> {
     segment: &'a Segment,
     map: Option<Arc<Map>>,
     position: u64,
+    /// The batch before it, which may be the one that led astray.
+    previous: Place,
     end: u64,
+    /// Offset that the next batch has if it is the one that was written here.
+    expected: Offset,
 }
 
 impl Walk<'_> {
-    /// The next batch. Its header was good when it was written; if it is no longer, the file has rotted.
+    /// The next batch. Its header was good when it was written; if it is no longer, the file has rotted, or something
+    /// else was read than what lies there.
     pub(crate) fn next(&mut self) -> Result<Option<Met>, ReadError> {
         let Some(map) = self.map.as_ref().filter(|_| self.position < self.end) else { return Ok(None) };
         let position = self.position;
+        let corrupt = |reason: &dyn std::fmt::Display| self.segment.corrupt(position, reason);
         let head = (position + BATCH_HEADER_BYTES as u64).min(self.end);
-        let bytes =
-            map.bytes(position..head).ok_or_else(|| self.segment.corrupt(position, "the file ends here"))?;
-        let header = BatchHeader::parse(bytes).map_err(|error| self.segment.corrupt(position, error))?;
+        let bytes = map.bytes(position..head).ok_or_else(|| corrupt(&"the file ends here"))?;
+        let header = BatchHeader::parse(bytes).map_err(|error| corrupt(&error))?;
         let met = Met { position, header };
-        if met.end() > self.end || header.last_offset_delta < 0 {
-            return Err(self.segment.corrupt(position, "the batch reaches beyond the segment"));
+        if header.base_offset != self.expected && !crate::planted::planted("offsets-unchecked") {
+            let Self { expected, .. } = self;
+            return Err(corrupt(&format_args!(
+                "a batch of offset {} where {expected} should be",
+                header.base_offset
+            )));
         }
+        if met.end() > self.end || header.last_offset_delta < 0 {
+            return Err(corrupt(&"the batch reaches beyond the segment"));
+        }
+        self.previous = Place { position, offset: header.base_offset };
         self.position = met.end();
+        self.expected = header.last_offset() + 1;
         Ok(Some(met))
+    }
+
+    /// Goes on behind damage: at the next batch that is whole, unless that begins behind `offset`. False if it does.
+    pub(crate) fn pass_damage(&mut self, offset: Offset) -> bool {
+        let Some(map) = &self.map else { return false };
+        let rest = map.bytes(self.previous.position..self.end).unwrap_or_default();
+        let offsets = self.previous.offset..self.segment.end_offset();
+        match next_valid(rest, offsets) {
+            Some((skipped, found)) if found <= offset => {
+                self.position = self.previous.position + skipped as u64;
+                self.previous = Place { position: self.position, offset: found };
+                self.expected = found;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the sum of a batch is right: asked where what comes after it is not.
+    pub(crate) fn is_whole(&self, met: &Met) -> bool {
+        self.batch(met).is_ok_and(|batch| batch.computed_crc() == batch.header().crc)
     }
 
     /// The whole batch that was met.

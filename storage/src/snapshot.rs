@@ -19,6 +19,7 @@ use std::path::Path;
 
 use crate::disk::state::{self, StateReader, StateWriter};
 use crate::disk::{Disk, Entry};
+use crate::error::is_unreadable;
 use crate::producers::Producers;
 use crate::segment::{file_name, parse_file_name};
 use crate::types::{Millis, NO_TIMESTAMP, Offset};
@@ -155,6 +156,11 @@ fn offsets(entries: &[Entry], suffix: &str) -> impl Iterator<Item = Offset> + us
     offsets.into_iter()
 }
 
+/// The offset below which a recovery point vouched for everything, be its file still readable or not.
+pub(crate) fn vouched(entries: &[Entry]) -> Option<Offset> {
+    offsets(entries, SNAPSHOT_SUFFIX).next()
+}
+
 /// All valid snapshots, newest first, read one by one.
 pub(crate) fn snapshots<'a>(
     disk: &'a dyn Disk,
@@ -165,6 +171,7 @@ pub(crate) fn snapshots<'a>(
         let path = dir.join(file_name(offset, SNAPSHOT_SUFFIX));
         let bytes = match state::read(disk, &path) {
             Ok(bytes) => bytes?,
+            Err(error) if is_unreadable(&error) => Vec::new(),
             Err(error) => return Some(Err(error)),
         };
         let snapshot = Snapshot::decode(&bytes).filter(|snapshot| snapshot.offset == offset);
@@ -175,18 +182,28 @@ pub(crate) fn snapshots<'a>(
     })
 }
 
-/// The log start that was recorded last, if any was.
+/// The log start that was recorded last, if any was. Its name says it, and was given once the file was on disk; a
+/// damaged file therefore changes nothing.
 pub(crate) fn read_start(disk: &dyn Disk, dir: &Path, entries: &[Entry]) -> io::Result<Option<Offset>> {
-    for offset in offsets(entries, START_SUFFIX) {
-        let path = dir.join(file_name(offset, START_SUFFIX));
-        let Some(bytes) = state::read(disk, &path)? else { continue };
-        let start = StateReader::open(&bytes, START_MAGIC, VERSION)
-            .and_then(|mut state| Some(i64::from_be_bytes(state.take()?)))
-            .filter(|start| *start == offset);
-        if start.is_some() {
-            return Ok(start);
-        }
-        tracing::warn!(file = %path.display(), "log start is damaged, trying the one before it");
+    let Some(offset) = offsets(entries, START_SUFFIX).next() else { return Ok(None) };
+    let path = dir.join(file_name(offset, START_SUFFIX));
+    let bytes = match state::read(disk, &path) {
+        Err(error) if is_unreadable(&error) => None,
+        other => other?,
+    };
+    if bytes.is_none_or(|bytes| !is_start(&bytes, offset)) {
+        tracing::warn!(file = %path.display(), "the record of the log start is damaged, its name is believed");
     }
-    Ok(None)
+    Ok(Some(offset))
+}
+
+/// Whether these are the bytes of a record of this log start.
+pub(crate) fn is_start(bytes: &[u8], offset: Offset) -> bool {
+    let recorded = StateReader::open(bytes, START_MAGIC, VERSION).and_then(|mut state| state.take());
+    recorded.map(i64::from_be_bytes) == Some(offset)
+}
+
+/// Whether these are the bytes of a record of rounds of compaction.
+pub(crate) fn is_cleaned(bytes: &[u8]) -> bool {
+    StateReader::open(bytes, CLEANED_MAGIC, VERSION).is_some()
 }

@@ -6,9 +6,9 @@ use std::io::IoSlice;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use quipu_protocol::record::position;
+use quipu_protocol::record::{Attributes, BatchBuilder, position};
 use quipu_storage::disk::{DirectoryDisk, Disk, LockError, MemoryDisk, OpenMode, read_file};
-use quipu_storage::{LogConfig, OnDamage, OpenError, open};
+use quipu_storage::{AppendError, CheckedBatch, Fence, LogConfig, Marker, Origin, ReadError, Reader};
 use support::*;
 
 fn path(name: &str) -> PathBuf {
@@ -179,23 +179,204 @@ fn a_snapshot_that_is_broken_or_missing_costs_a_scan_and_nothing_else() {
     }
 }
 
+/// Everything that can be read from each offset on, and the offsets from which nothing can.
+fn readable(reader: &Reader) -> (Contents, Vec<i64>) {
+    let (mut found, mut lost) = (Vec::new(), Vec::new());
+    let mut from = reader.log_start_offset();
+    while from < reader.end_offset() {
+        match reader.read(from, 512, i64::MAX, true) {
+            Ok(read) => {
+                let before = from;
+                for batch in read.batches() {
+                    // Headers are looked at by whoever reads, sums by whoever gets the records.
+                    if batch.computed_crc() != batch.header().crc {
+                        break;
+                    }
+                    let open = quipu_storage::record::OpenBatch::new(&batch, 1 << 20).unwrap();
+                    for record in open.records().map(Result::unwrap) {
+                        let value = String::from_utf8(record.value.unwrap().to_vec()).unwrap();
+                        found.push((open.offset(&record), value));
+                    }
+                    from = batch.header().last_offset() + 1;
+                }
+                assert!(!read.is_empty(), "nothing and no error at {from}");
+                if from == before {
+                    lost.push(from);
+                    from += 1;
+                }
+            }
+            Err(ReadError::Corrupt { .. }) => {
+                lost.push(from);
+                from += 1;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    (found, lost)
+}
+
+/// Opens a log that is damaged below its recovery point: it says so, takes nothing, changes nothing, and gives all that
+/// is left.
+fn read_only(disk: &Arc<dyn Disk>, file: &str, all: &Contents) -> Vec<i64> {
+    let bytes = |disk: &Arc<dyn Disk>| -> Vec<_> {
+        names(disk, "").into_iter().map(|name| (read_file(&**disk, &path(&name)).unwrap(), name)).collect()
+    };
+    let before = bytes(disk);
+    let (mut appender, reader) = open_at(disk, small());
+    match reader.fenced() {
+        Some(Fence::Damaged(damage)) => assert_eq!(damage.path, path(file), "{damage}"),
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(append(&mut appender, &batch(1, 0)), Err(AppendError::Fenced(Fence::Damaged(_)))));
+    assert!(appender.delete_prefix(1).is_err() && appender.roll().is_err());
+    assert_eq!(reader.end_offset(), all.len() as i64, "an offset that was given is not given again");
+    let (found, lost) = readable(&reader);
+    let kept: Contents = all.iter().filter(|(offset, _)| !lost.contains(offset)).cloned().collect();
+    assert!(found == kept, "lost {lost:?}");
+    appender.close().unwrap();
+    assert_eq!(bytes(disk), before);
+    lost
+}
+
 #[test]
-fn damage_below_the_recovery_point_is_refused_and_cut_only_on_demand() {
+fn a_log_cut_below_the_recovery_point_is_read_only_and_gives_what_is_left() {
     let (disk, all) = closed();
     let last = names(&disk, ".log").pop().unwrap();
     let size = read_file(&*disk, &path(&last)).unwrap().len() as u64;
-    truncate(&disk, &last, size - 1);
-    let error = open(Arc::clone(&disk), Path::new(DIR), small(), 0).err();
-    match error {
-        Some(OpenError::Damaged { path: found, position, .. }) => {
-            assert_eq!((found, position), (path(&last), size - 1));
-        }
-        other => panic!("{other:?}"),
+    for cut in [1, 70, size / 2, size] {
+        let disk = copy(&disk);
+        truncate(&disk, &last, size - cut);
+        let lost = read_only(&disk, &last, &all);
+        assert!(lost.len() >= 3 && lost.last() == Some(&119), "{lost:?}");
     }
-    let (mut appender, reader) = open_at(&disk, LogConfig { on_damage: OnDamage::Cut, ..small() });
-    assert_eq!(contents(&reader), all[..all.len() - 3]);
-    append(&mut appender, &sequenced(7, 0, 117, 3)).unwrap();
-    assert_eq!(contents(&reader), all);
+    disk.remove_file(&path(&last)).unwrap();
+    read_only(&disk, &last, &all);
+}
+
+#[test]
+fn a_broken_byte_below_the_recovery_point_costs_one_batch_and_is_never_passed_over() {
+    let (disk, all) = closed();
+    let logs = names(&disk, ".log");
+    for (name, spot) in [(&logs[0], 0.0), (&logs[1], 0.3), (&logs[2], 0.6), (&logs[logs.len() - 1], 0.9)] {
+        let size = read_file(&*disk, &path(name)).unwrap().len() as f64;
+        for field in [
+            position::BASE_OFFSET + 7,
+            position::LENGTH + 3,
+            position::MAGIC,
+            position::LAST_OFFSET_DELTA + 3,
+        ] {
+            let disk = copy(&disk);
+            // Whichever batch is there: one in the middle of the file, found by its header.
+            let start = (0..)
+                .map(|n| batch_start(&disk, name, n))
+                .take_while(|at| (*at as f64) <= size * spot)
+                .last();
+            flip(&disk, name, start.unwrap() + field as u64);
+            let (appender, reader) = open_at(&disk, small());
+            let (found, lost) = readable(&reader);
+            assert_eq!(lost.len(), 3, "{name} {field} {lost:?}");
+            let kept: Contents = all.iter().filter(|(offset, _)| !lost.contains(offset)).cloned().collect();
+            assert!(found == kept, "lost {lost:?}");
+            drop((appender, reader));
+        }
+    }
+}
+
+/// Where the n-th batch of a whole segment starts.
+fn batch_start(disk: &Arc<dyn Disk>, name: &str, n: usize) -> u64 {
+    let bytes = read_file(&**disk, &path(name)).unwrap();
+    let batches = quipu_protocol::record::Batches::new(&bytes);
+    batches.take(n).map(|batch| batch.bytes().len() as u64).sum()
+}
+
+#[test]
+fn a_segment_that_lost_whole_batches_or_is_gone_is_not_passed_over() {
+    let (disk, all) = closed();
+    let logs = names(&disk, ".log");
+    for keep_index in [true, false] {
+        for keep in [0, 2] {
+            let disk = copy(&disk);
+            if keep == 0 {
+                disk.remove_file(&path(&logs[1])).unwrap();
+            } else {
+                truncate(&disk, &logs[1], batch_start(&disk, &logs[1], keep));
+            }
+            if !keep_index {
+                disk.remove_file(&path(&logs[1].replace(".log", ".idx"))).unwrap();
+            }
+            let (_appender, reader) = open_at(&disk, small());
+            let (found, lost) = readable(&reader);
+            assert!(!lost.is_empty());
+            let kept: Contents = all.iter().filter(|(offset, _)| !lost.contains(offset)).cloned().collect();
+            assert!(found == kept, "lost {lost:?}");
+            assert!(reader.offset_for_timestamp(5_000, i64::MAX).is_err(), "an inexact answer");
+        }
+    }
+    disk.remove_file(&path(&logs[0])).unwrap();
+    read_only(&disk, &logs[0], &all);
+}
+
+#[test]
+fn without_a_valid_snapshot_its_name_still_says_what_was_durable() {
+    let (disk, all) = closed();
+    let log = names(&disk, ".log").remove(1);
+    for name in names(&disk, ".snap") {
+        flip(&disk, &name, 20);
+    }
+    // Whole: a scan, and nothing else.
+    let (appender, reader) = open_at(&copy(&disk), small());
+    assert!(contents(&reader) == all && appender.fenced().is_none());
+    let start = batch_start(&disk, &log, 1);
+    flip(&disk, &log, start + 100);
+    let lost = read_only(&disk, &log, &all);
+    assert_eq!(lost.len(), 3);
+}
+
+#[test]
+fn a_damaged_list_of_aborted_transactions_is_built_anew() {
+    let disk = memory();
+    let (mut appender, reader) = open_at(&disk, small());
+    for i in 0..12 {
+        let producer = 1 + i % 3;
+        for _ in 0..3 {
+            let sequence =
+                appender.producers().find(|(id, _)| *id == producer).map_or(0, |p| p.1.last_sequence() + 1);
+            let attributes = Attributes::default().with_transactional(true);
+            let bytes =
+                fill(BatchBuilder::new().producer(producer, 0, sequence).attributes(attributes), 2, 1_000);
+            appender.append(&CheckedBatch::check(&bytes).unwrap(), Origin::Transaction, 1_000).unwrap();
+        }
+        let marker = Marker {
+            producer_id: producer,
+            producer_epoch: 0,
+            is_commit: i % 4 == 0,
+            coordinator_epoch: 0,
+            has_own_epoch: false,
+        };
+        appender.end_transaction(&marker, true, 1_000).unwrap();
+    }
+    let all = reader.aborted(0, i64::MAX).unwrap();
+    appender.close().unwrap();
+    let lists = names(&disk, ".txn");
+    assert!(lists.len() > 2 && all.len() == 9);
+    let crashed = copy(&disk);
+    for name in &lists {
+        flip(&disk, name, 12);
+        flip(&crashed, name, 12);
+    }
+    let (_, reader) = open_at(&disk, small());
+    assert_eq!(reader.aborted(0, i64::MAX).unwrap(), all);
+    for name in &lists {
+        flip(&disk, name, 12);
+    }
+    // And once more, after the first rebuilding was stored, at a start that scans the last segment.
+    let (_, reader) = open_at(&disk, small());
+    assert_eq!(reader.aborted(0, i64::MAX).unwrap(), all);
+    let (mut appender, reader) = open_at(&crashed, small());
+    append(&mut appender, &batch(1, 0)).unwrap();
+    drop((appender, reader));
+    let (_, reader) = open_at(&crashed, small());
+    assert_eq!(reader.aborted(0, i64::MAX).unwrap(), all);
 }
 
 #[test]

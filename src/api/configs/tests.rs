@@ -154,7 +154,7 @@ fn changes_take_effect_and_survive() {
             (config.retention_ms, config.segment_bytes, config.cleanup.compact),
             (7000, 2_000_000, true)
         );
-        broker.close();
+        broker.close().unwrap();
         drop(broker);
 
         let broker = open(&disk);

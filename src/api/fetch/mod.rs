@@ -205,10 +205,7 @@ fn try_read(
             found.slices = read.slices;
         }
         Err(ReadError::OutOfRange { .. }) => found.error_code = ErrorCode::OFFSET_OUT_OF_RANGE,
-        Err(error) => {
-            tracing::error!(dir = %partition.dir().display(), "cannot read: {error}");
-            found.error_code = crate::error::read_code(&error);
-        }
+        Err(error) => found.error_code = partition.read_failed(&error),
     }
     Ok(found)
 }
@@ -220,10 +217,7 @@ fn aborted(
     upto: Offset,
     now: Millis,
 ) -> Result<Vec<AbortedTransaction>, ErrorCode> {
-    let listed = partition.reader(now)?.aborted(from, upto).map_err(|error| {
-        tracing::error!(dir = %partition.dir().display(), "cannot read which transactions were aborted: {error}");
-        crate::error::read_code(&error)
-    })?;
+    let listed = partition.reader(now)?.aborted(from, upto).map_err(|error| partition.read_failed(&error))?;
     let told = |aborted: Aborted| AbortedTransaction {
         producer_id: aborted.producer_id,
         first_offset: aborted.first_offset,

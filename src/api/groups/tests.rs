@@ -446,7 +446,7 @@ fn groups_and_offsets_survive_a_restart_and_go_with_their_topic() {
         let topic = broker.topics.by_name("u").unwrap();
         broker.delete_topic(&topic).unwrap();
         broker.stop();
-        broker.close();
+        broker.close().unwrap();
 
         let broker = open(&disk);
         let beat = HeartbeatRequest {

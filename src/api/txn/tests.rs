@@ -281,7 +281,7 @@ fn t10_offsets_count_once_the_transaction_is_committed_also_across_a_restart() {
             assert_eq!(commit_offset(&broker, committed, producer, 5).await, ErrorCode::NONE);
             assert_eq!(offset(&broker, false).await, (-1, ErrorCode::NONE));
             assert_eq!(offset(&broker, true).await, (-1, ErrorCode::UNSTABLE_OFFSET_COMMIT));
-            broker.close();
+            broker.close().unwrap();
             let broker = open(&disk);
             assert_eq!(offset(&broker, true).await, (-1, ErrorCode::UNSTABLE_OFFSET_COMMIT));
             let done = end(&broker, ended, producer, true).await;
@@ -294,7 +294,7 @@ fn t10_offsets_count_once_the_transaction_is_committed_also_across_a_restart() {
             assert_eq!(commit_offset(&broker, committed, producer, 9).await, ErrorCode::NONE);
             assert_eq!(end(&broker, ended, producer, false).await.error_code, ErrorCode::NONE);
             assert_eq!(offset(&broker, true).await, (5, ErrorCode::NONE));
-            broker.close();
+            broker.close().unwrap();
             assert_eq!(offset(&open(&disk), true).await, (5, ErrorCode::NONE));
         });
     }

@@ -102,15 +102,18 @@ pub(crate) fn start(
     config: LogConfig,
     found: Recovered,
 ) -> (Appender, Reader) {
-    let Recovered { log_start, segments, producers, started_ms, durable, report } = found;
+    let Recovered { log_start, segments, producers, started_ms, durable, report, damage } = found;
     // Recovery leaves at least one.
     let active = Arc::clone(&segments[segments.len() - 1]);
     let end = active.end_offset();
     let unsynced: Vec<_> =
         segments.iter().filter(|segment| segment.end_offset() > durable).map(Arc::clone).collect();
-    let dirty = report != Recovery::default();
+    let dirty = report != Recovery::default() && damage.is_none();
     let shared = Arc::new(Shared::new(disk, dir.to_owned(), segments, log_start, end, durable));
     shared.set_first_open(producers.first_open());
+    if let Some(damage) = damage {
+        shared.set_damaged(damage);
+    }
     let reader = Reader::new(Arc::clone(&shared));
     let appender = Appender {
         shared,
@@ -173,7 +176,9 @@ impl Appender {
         let bytes = marker.to_batch(now);
         let batch = CheckedBatch::check(&bytes).map_err(|error| AppendError::Io(io::Error::other(error)))?;
         // The lists of both segments that it may go to are there once it is written.
-        drop(self.active.segment.aborted().map_err(unreadable)?);
+        if let Err(error) = self.shared.load_aborted(&self.active.segment) {
+            return Err(self.unreadable(error));
+        }
         let appended = self.write(&batch, now)?;
         Ok(Appended { log_append_time_ms: NO_TIMESTAMP, ..self.settle(marker, appended, shown, now) })
     }
@@ -265,7 +270,9 @@ impl Appender {
             Some(file) => Arc::clone(file),
             None => {
                 // Loaded before the first write: from here on every append keeps it up.
-                drop(segment.index().map_err(unreadable)?);
+                if let Err(error) = segment.index() {
+                    return Err(self.unreadable(error));
+                }
                 let file = segment.file().map_err(full_or_io)?;
                 if segment.size_bytes() == 0 {
                     self.shared.dir_unsynced.store(true, Ordering::Release);
@@ -483,9 +490,9 @@ impl Appender {
     }
 
     /// Finishes everything and records where the log ends, so that opening it again need not scan. Readers stay usable.
-    /// A log that did not change since it was opened is not touched.
+    /// A log that did not change since it was opened is not touched; one that is damaged is no worse afterwards.
     pub fn close(mut self) -> io::Result<()> {
-        if let Some(fence) = self.shared.fenced() {
+        if let Some(fence) = self.shared.failed() {
             return Err(io::Error::other(fence.to_string()));
         }
         for chore in self.take_chores() {
@@ -499,6 +506,15 @@ impl Appender {
         let started_ms = self.active.started_ms;
         let snapshot = Snapshot::encode(offset, segment.base_offset(), position, started_ms, &self.producers);
         Seal { shared: self.shared, segment, offset, snapshot }.run()
+    }
+
+    /// The segment to append to cannot be read: nobody could read what was appended to it.
+    fn unreadable(&self, error: ReadError) -> AppendError {
+        let damaged = error.damage().map(|damage| self.shared.set_damaged(damage));
+        match self.shared.fenced() {
+            Some(fence) if damaged.is_some() => AppendError::Fenced(fence.clone()),
+            _ => AppendError::Io(io::Error::other(error.to_string())),
+        }
     }
 
     fn check_fence(&self) -> Result<(), Fence> {
@@ -522,10 +538,6 @@ fn check_produced(header: &BatchHeader) -> Result<(), AppendError> {
         return invalid(InvalidRecord::NoSequence);
     }
     Ok(())
-}
-
-fn unreadable(error: ReadError) -> AppendError {
-    AppendError::Io(io::Error::other(error.to_string()))
 }
 
 fn full_or_io(error: io::Error) -> AppendError {

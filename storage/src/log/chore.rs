@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use super::Shared;
 use crate::aborted;
 use crate::disk::state;
+use crate::error::ReadError;
 use crate::segment::{DELETED_SUFFIX, Segment};
 use crate::snapshot;
 use crate::types::Offset;
@@ -64,7 +65,7 @@ impl Seal {
         let file = segment.file()?;
         {
             let _syncing = shared.syncing.lock();
-            if let Some(fence) = shared.fenced() {
+            if let Some(fence) = shared.failed() {
                 return Err(io::Error::other(fence.to_string()));
             }
             file.set_len(segment.size_bytes())?;
@@ -73,13 +74,15 @@ impl Seal {
                 shared.set_fence("sync of a full segment", error);
             })?;
         }
-        let list = segment.aborted().map_err(|error| io::Error::other(error.to_string()))?.clone();
+        let other = |error: ReadError| io::Error::other(error.to_string());
+        shared.load_aborted(segment).map_err(other)?;
+        let list = segment.aborted().map_err(other)?.clone();
         if !crate::planted::planted("seal-without-aborted") {
             aborted::write(&*shared.disk, segment.aborted_path(), &list)?;
         }
-        // Not synced: its sum tells whether it is whole, and it can be built anew.
-        let index = segment.index().map_err(|error| io::Error::other(error.to_string()))?.encode();
-        state::replace(&*shared.disk, segment.index_path(), &index, false)
+        // Not synced: its sum tells whether it is whole, and it can be built anew. Of a damaged segment there is none.
+        let index = segment.index().map(|index| index.encode());
+        index.map_or(Ok(()), |index| state::replace(&*shared.disk, segment.index_path(), &index, false))
     }
 }
 

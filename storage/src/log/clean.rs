@@ -228,8 +228,9 @@ impl Clean {
     /// The ranges of the transactions that were aborted, by producer.
     fn aborted(&self) -> Result<Aborted, CleanError> {
         let mut ranges: Aborted = HashMap::new();
-        for segment in self.shared.segments().iter() {
-            for aborted in segment.aborted()?.iter() {
+        let segments = self.shared.segments();
+        for at in 0..segments.len() {
+            for aborted in self.shared.aborted(&segments, at)?.iter() {
                 let range = (aborted.first_offset, aborted.last_offset);
                 ranges.entry(aborted.producer_id).or_default().push(range);
             }
@@ -243,7 +244,7 @@ impl Clean {
         let before = self.rounds.last().map_or(0, |round| round.0);
         let mut covered = before;
         for segment in self.segments.iter().filter(|segment| segment.end_offset() > before) {
-            let mut walk = segment.walk(0, segment.size_bytes())?;
+            let mut walk = segment.walk(segment.start(), segment.size_bytes())?;
             while let Some(met) = walk.next()? {
                 if !has_data(&met.header)
                     || is_aborted(aborted, &met.header) && !crate::planted::planted("aborted-supersede")
@@ -281,7 +282,7 @@ impl Clean {
         let mut path = segment.path().as_os_str().to_owned();
         path.push(state::TEMPORARY);
         let mut out = Output::new(self, PathBuf::from(path), segment.base_offset())?;
-        let mut walk = segment.walk(0, segment.size_bytes())?;
+        let mut walk = segment.walk(segment.start(), segment.size_bytes())?;
         while let Some(met) = walk.next()? {
             let batch = walk.batch(&met)?;
             let left = if met.header.attributes.is_control() || met.header.base_offset >= covered_upto {

@@ -24,7 +24,7 @@ impl Flush {
     pub fn run(self) -> Result<Offset, Fence> {
         let shared = &*self.shared;
         let _syncing = shared.syncing.lock();
-        if let Some(fence) = shared.fenced() {
+        if let Some(fence) = shared.failed() {
             return Err(fence.clone());
         }
         if crate::planted::planted("durable-before-sync") {
@@ -35,7 +35,7 @@ impl Flush {
                 if crate::planted::planted("flush-without-sync") { Ok(()) } else { file.sync_data() }
             }) {
                 if crate::planted::planted("no-fence-after-sync-error") {
-                    return Err(Fence(error.to_string().into()));
+                    return Err(Fence::Failed(error.to_string().into()));
                 }
                 return Err(shared.set_fence("sync", &error));
             }

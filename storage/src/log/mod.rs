@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock};
 
+use crate::aborted;
 use crate::disk::Disk;
-use crate::error::Fence;
+use crate::error::{Damage, Fence, ReadError};
+use crate::marker::Aborted;
 use crate::segment::Segment;
 use crate::types::Offset;
 
@@ -47,7 +49,10 @@ pub(crate) struct Shared {
     /// Held while syncing. One at a time: the system reports a failed write-back once, and whoever syncs next to the one
     /// who is told would take lost bytes for safe ones.
     syncing: Mutex<()>,
+    /// The first write or sync that failed.
     fence: OnceLock<Fence>,
+    /// The first damage that was met. What was appended is still made durable.
+    damage: OnceLock<Fence>,
     /// First offset of the oldest open transaction, `Offset::MAX` when none is open. Set before the end offset is moved
     /// past a first batch, and after it was moved past a marker.
     first_open: AtomicI64,
@@ -75,6 +80,7 @@ impl Shared {
             unsealed: AtomicBool::new(false),
             syncing: Mutex::new(()),
             fence: OnceLock::new(),
+            damage: OnceLock::new(),
             first_open: AtomicI64::new(Offset::MAX),
             unshown: Mutex::default(),
         }
@@ -88,6 +94,37 @@ impl Shared {
         let segments = Arc::new(segments);
         // The old list is dropped after the lock is let go.
         let _old = std::mem::replace(&mut *self.segments.write(), segments);
+    }
+
+    /// Has the list of aborted transactions of a segment in memory.
+    pub(crate) fn load_aborted(&self, segment: &Arc<Segment>) -> Result<(), ReadError> {
+        let segments = self.segments();
+        match segments.iter().position(|other| Arc::ptr_eq(other, segment)) {
+            Some(at) => self.aborted(&segments, at).map(drop),
+            None => segment.aborted().map(drop),
+        }
+    }
+
+    /// The aborted transactions of one of `segments`, a list of all. A stored list that is damaged is built anew.
+    pub(crate) fn aborted<'a>(
+        &self,
+        segments: &'a [Arc<Segment>],
+        at: usize,
+    ) -> Result<MappedRwLockReadGuard<'a, Vec<Aborted>>, ReadError> {
+        let segment = &segments[at];
+        match segment.aborted() {
+            Err(ReadError::Corrupt { .. }) => {}
+            other => return other,
+        }
+        let mut list = aborted::rebuild(&segments[..=at], segment.size_bytes())?;
+        list.retain(|aborted| aborted.last_offset < segment.end_offset());
+        // Found by the next start if it can be stored, else built again by that.
+        let stored = aborted::replace(&*self.disk, segment.aborted_path(), &list);
+        if let Err(error) = stored.and_then(|()| self.disk.sync_dir(&self.dir)) {
+            tracing::warn!(file = %segment.aborted_path().display(), %error, "the rebuilt list cannot be stored");
+        }
+        segment.set_aborted(list);
+        segment.aborted()
     }
 
     fn log_start(&self) -> Offset {
@@ -106,8 +143,19 @@ impl Shared {
         self.durable.fetch_max(offset, Ordering::AcqRel);
     }
 
+    /// Why nothing more is appended.
     fn fenced(&self) -> Option<&Fence> {
+        self.failed().or_else(|| self.damage.get())
+    }
+
+    /// Why nothing more is synced.
+    fn failed(&self) -> Option<&Fence> {
         self.fence.get()
+    }
+
+    /// Makes the log read-only; the first reason stays. True if it was not before.
+    fn set_damaged(&self, damage: Damage) -> bool {
+        self.damage.set(Fence::Damaged(Arc::new(damage))).is_ok()
     }
 
     fn set_first_open(&self, first: Option<Offset>) {
@@ -127,7 +175,7 @@ impl Shared {
     fn set_fence(&self, doing: &str, error: &std::io::Error) -> Fence {
         let fence = self.fence.get_or_init(|| {
             tracing::error!(dir = %self.dir.display(), %error, "{doing} failed, the log takes no more records");
-            Fence(format!("{}: {doing}: {error}", self.dir.display()).into())
+            Fence::Failed(format!("{}: {doing}: {error}", self.dir.display()).into())
         });
         fence.clone()
     }

@@ -84,8 +84,8 @@ impl Reader {
             let segments = self.shared.segments();
             let holder = segments.partition_point(|segment| segment.base_offset() <= from).saturating_sub(1);
             let mut found = Vec::new();
-            for segment in &segments[holder..] {
-                let list = segment.aborted()?;
+            for at in holder..segments.len() {
+                let list = self.shared.aborted(&segments, at)?;
                 let behind = list.partition_point(|aborted| aborted.last_offset < from);
                 for aborted in &list[behind..] {
                     if aborted.first_offset < upto {
@@ -104,6 +104,12 @@ impl Reader {
     /// Why the log takes no more, if it does not. Reading goes on.
     pub fn fenced(&self) -> Option<&Fence> {
         self.shared.fenced()
+    }
+
+    /// Takes note of an error that somebody met who read this log. If it shows damage, the log is read-only from now on:
+    /// a disk that loses data is not one to acknowledge more on. True if that is news.
+    pub fn report(&self, error: &ReadError) -> bool {
+        error.damage().is_some_and(|damage| self.shared.set_damaged(damage))
     }
 
     /// Bytes in all segments, without what is reserved ahead.
@@ -147,12 +153,15 @@ impl Reader {
                 }
                 let budget = max_bytes - out.size_bytes.min(max_bytes);
                 let span =
-                    span(segment, out.next_offset, budget as u64, upto, at_least_one && out.is_empty())?;
+                    span(segment, out.next_offset, budget as u64, upto, at_least_one && out.is_empty());
+                // What comes before damage is handed out; who asks for what comes next is told.
+                let Some(span) = or_stop(span, &out)? else { break };
                 if let Some((start, end)) = span.found {
-                    let map = segment.map(end)?;
-                    let slice = map.shared(start..end);
-                    let slice =
-                        slice.ok_or_else(|| segment.corrupt(start, "the file ends before its batches"))?;
+                    let slice = segment.map(end).and_then(|map| {
+                        let slice = map.shared(start..end);
+                        slice.ok_or_else(|| segment.corrupt(start, "the file ends before its batches"))
+                    });
+                    let Some(slice) = or_stop(slice, &out)? else { break };
                     out.size_bytes += slice.len();
                     out.slices.push(slice);
                     out.next_offset = span.next_offset;
@@ -176,14 +185,14 @@ impl Reader {
             let start = self.log_start_offset();
             let upto = upto.min(self.end_offset());
             for segment in self.shared.segments().iter().take_while(|segment| segment.base_offset() < upto) {
-                let position = {
+                let place = {
                     let index = segment.index()?;
                     if index.max_timestamp() < timestamp {
                         continue;
                     }
                     index.before_time(timestamp)
                 };
-                let mut walk = segment.walk(position, segment.size_bytes())?;
+                let mut walk = segment.walk(place, segment.size_bytes())?;
                 while let Some(met) = walk.next()?.filter(|met| met.header.base_offset < upto) {
                     if met.header.max_timestamp < timestamp || met.header.last_offset() < start {
                         continue;
@@ -207,7 +216,7 @@ impl Reader {
             let upto = upto.min(self.end_offset());
             let mut greatest = NO_TIMESTAMP;
             for segment in self.shared.segments().iter().take_while(|segment| segment.base_offset() < upto) {
-                let position = {
+                let place = {
                     let index = segment.index()?;
                     if segment.base_offset() < start {
                         // What is deleted in front does not count, and the index does not tell it apart.
@@ -216,12 +225,12 @@ impl Reader {
                         greatest = greatest.max(index.max_timestamp());
                         continue;
                     } else {
-                        let (before, position) = index.max_timestamp_before(upto);
+                        let (before, place) = index.max_timestamp_before(upto);
                         greatest = greatest.max(before);
-                        position
+                        place
                     }
                 };
-                let mut walk = segment.walk(position, segment.size_bytes())?;
+                let mut walk = segment.walk(place, segment.size_bytes())?;
                 while let Some(met) = walk.next()?.filter(|met| met.header.base_offset < upto) {
                     greatest = greatest.max(max_timestamp_within(&walk.batch(&met)?, &met, start, upto));
                 }
@@ -258,35 +267,70 @@ fn span(
     upto: Offset,
     at_least_one: bool,
 ) -> Result<Span, ReadError> {
+    // In this order: the bytes up to any end that was seen are there.
+    let end_offset = segment.end_offset();
     let size = segment.size_bytes();
-    let mut walk = segment.walk(segment.index()?.before_offset(from), size)?;
-    let first = loop {
-        match walk.next()? {
-            None => return Ok(Span { found: None, next_offset: from, exhausted: true }),
-            Some(met) if met.header.last_offset() >= from => break met,
-            Some(_) => {}
+    let mut walk = segment.walk(segment.index_as_far_as_possible()?.before_offset(from), size)?;
+    'search: loop {
+        let first = loop {
+            match walk.next() {
+                Ok(None) if from < end_offset && !crate::planted::planted("lost-records-passed-over") => {
+                    return Err(segment.lost(from));
+                }
+                Ok(None) => return Ok(Span { found: None, next_offset: from, exhausted: true }),
+                Ok(Some(met)) if met.header.last_offset() >= from => break met,
+                Ok(Some(_)) => {}
+                Err(error) if !walk.pass_damage(from) => return Err(error),
+                Err(_) => {}
+            }
+        };
+        if first.header.last_offset() >= end_offset {
+            // It holds an offset that was published, so all of it was.
+            if walk.pass_damage(from) {
+                continue 'search;
+            }
+            return Err(segment.corrupt(first.position, "the batch reaches beyond the segment's offsets"));
         }
-    };
-    let fits = first.header.size_bytes() as u64 <= budget || at_least_one;
-    if first.header.last_offset() >= upto || !fits {
-        return Ok(Span { found: None, next_offset: from, exhausted: false });
-    }
-    let limit = first.position.saturating_add(budget).min(size);
-    let (mut end, mut next_offset) = (first.end(), first.header.last_offset() + 1);
-    // Whatever lies before an indexed batch that starts within the bounds lies within them too.
-    let jump = segment.index()?.before_end(limit.min(size - 1), upto);
-    if jump > first.position {
-        end = end.max(jump);
-        walk = segment.walk(jump, size)?;
-    }
-    while let Some(met) = walk.next()? {
-        if met.end() > limit || met.header.last_offset() >= upto {
-            next_offset = met.header.base_offset;
-            break;
+        let fits = first.header.size_bytes() as u64 <= budget || at_least_one;
+        if first.header.last_offset() >= upto || !fits {
+            return Ok(Span { found: None, next_offset: from, exhausted: false });
         }
-        (end, next_offset) = (met.end(), met.header.last_offset() + 1);
+        let limit = first.position.saturating_add(budget).min(size);
+        let (mut last, mut whole) = (first, None);
+        // Each header is looked at: what is handed out are the batches that were written here, as far as that shows.
+        let exhausted = loop {
+            match walk.next() {
+                Ok(Some(met)) if met.end() <= limit && met.header.last_offset() < upto => {
+                    whole = Some(last);
+                    last = met;
+                }
+                Ok(None) => break last.header.last_offset() + 1 >= end_offset,
+                Ok(Some(_)) => break false,
+                Err(error) => {
+                    // The header before it may be what led astray.
+                    if walk.is_whole(&last) {
+                        break false;
+                    }
+                    match whole {
+                        Some(whole) => last = whole,
+                        None if walk.pass_damage(from) => continue 'search,
+                        None => return Err(error),
+                    }
+                    break false;
+                }
+            }
+        };
+        let next_offset = last.header.last_offset() + 1;
+        return Ok(Span { found: Some((first.position, last.end())), next_offset, exhausted });
     }
-    Ok(Span { found: Some((first.position, end)), next_offset, exhausted: end == size })
+}
+
+/// Nothing, where an error stands behind something that can be handed out.
+fn or_stop<T>(found: Result<T, ReadError>, out: &ReadSlices) -> Result<Option<T>, ReadError> {
+    match found {
+        Err(_) if !out.is_empty() => Ok(None),
+        other => other.map(Some),
+    }
 }
 
 /// The first record of a batch that is `wanted`, by offset and timestamp. Records that cannot be walked count as one:
