@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use quipu_protocol::ErrorCode;
 use quipu_storage::disk::Disk;
 use quipu_storage::{Millis, ProducerId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::api::FetchSessions;
+use crate::catalog::features::Features;
 use crate::catalog::{Catalog, Event, Resource, State};
 use crate::clock::Clock;
 use crate::config::{
@@ -43,6 +44,8 @@ pub struct Broker {
     identity: Identity,
     data_dir: PathBuf,
     catalog: Mutex<Option<Catalog>>,
+    /// Those of the catalog, whose lock may be held while the disk syncs: every client that connects asks for them.
+    features: RwLock<Arc<Features>>,
     producer_ids: ProducerIds,
     stop: watch::Sender<bool>,
     /// Time and randomness.
@@ -192,6 +195,7 @@ impl Broker {
         }
         remove_leftovers(&topics, &*disk)?;
         let next = catalog.state().next_producer_id;
+        let features = RwLock::new(Arc::new(catalog.state().features.clone()));
         let broker = Arc::new_cyclic(|weak| Self {
             groups: GroupCoordinator::new(
                 group_settings(&settings),
@@ -209,6 +213,7 @@ impl Broker {
             identity,
             data_dir: data_dir.to_owned(),
             catalog: Mutex::new(Some(catalog)),
+            features,
             producer_ids: ProducerIds { next: AtomicI64::new(next), until: AtomicI64::new(next) },
             stop: watch::Sender::new(false),
             clock,
@@ -486,6 +491,37 @@ impl Broker {
             .map_err(storage_failed)?;
         self.put_in_force(catalog, resource);
         Ok(())
+    }
+
+    /// Levels of the features in force.
+    pub fn features(&self) -> Arc<Features> {
+        Arc::clone(&self.features.read())
+    }
+
+    /// Looks at what the cluster remembers.
+    ///
+    /// # Errors
+    /// `BROKER_NOT_AVAILABLE`: the broker is stopping.
+    pub fn read_catalog<R>(&self, look: impl FnOnce(&State) -> R) -> Result<R, Refused> {
+        self.catalog.lock().as_ref().map(|catalog| look(catalog.state())).ok_or_else(stopped)
+    }
+
+    /// Changes what the cluster remembers: `plan` is told what there is and says what has to happen, all of it or
+    /// nothing; nobody else changes anything in between. It is durable when this returns. For features, quotas, users
+    /// and access control lists only: topics and configs have consequences, and functions of their own.
+    ///
+    /// # Errors
+    /// `KAFKA_STORAGE_ERROR` and `BROKER_NOT_AVAILABLE`: nothing was changed.
+    pub fn change_catalog<R>(&self, plan: impl FnOnce(&State) -> (Vec<Event>, R)) -> Result<R, Refused> {
+        let mut catalog = self.catalog.lock();
+        let catalog = catalog.as_mut().ok_or_else(stopped)?;
+        let (events, outcome) = plan(catalog.state());
+        catalog.record(events, self.clock.now_ms()).map_err(storage_failed)?;
+        let features = &catalog.state().features;
+        if **self.features.read() != *features {
+            *self.features.write() = Arc::new(features.clone());
+        }
+        Ok(outcome)
     }
 
     /// The groups on which something was set.

@@ -36,6 +36,7 @@ pub mod identity;
 pub mod internal;
 pub mod metrics;
 pub mod net;
+pub mod security;
 pub mod server;
 pub mod topic;
 pub mod upkeep;

@@ -354,7 +354,8 @@ fn once(twice: &[(i8, Str<'_>)], code: i8, name: &str) -> Result<(), Refused> {
     Ok(())
 }
 
-fn outcome_fields<'a>(outcome: Result<(), Refused>) -> (ErrorCode, Option<Str<'a>>) {
+/// The fields that tell of an outcome.
+pub(super) fn outcome_fields<'a>(outcome: Result<(), Refused>) -> (ErrorCode, Option<Str<'a>>) {
     match outcome {
         Ok(()) => (ErrorCode::NONE, None),
         Err(refused) => (refused.code, Some(Str::Owned(refused.message))),

@@ -3,10 +3,14 @@
 //! A row names the API and its function; the request and response types, the versions and the answer to
 //! ApiVersions follow from it. A handler paired with the wrong message does not compile.
 
+pub mod acls;
+#[cfg(test)]
+mod admin_tests;
 pub mod cluster;
 pub mod configs;
 pub mod context;
 pub mod delete_records;
+pub mod features;
 pub mod fetch;
 pub mod groups;
 pub mod list_offsets;
@@ -15,9 +19,12 @@ pub mod metadata;
 pub mod offsets;
 pub mod produce;
 pub mod producers;
+pub mod quotas;
 pub mod replicas;
+pub mod sasl;
 pub mod topics;
 pub mod txn;
+pub mod users;
 pub mod versions;
 
 use std::fmt;
@@ -144,6 +151,7 @@ api_table! {
     SyncGroup: sync_group::SyncGroupRequest => groups::sync_group,
     DescribeGroups: describe_groups::DescribeGroupsRequest => groups::describe_groups,
     ListGroups: list_groups::ListGroupsRequest => groups::list_groups,
+    SaslHandshake: sasl_handshake::SaslHandshakeRequest => sasl::sasl_handshake,
     ApiVersions: api_versions::ApiVersionsRequest => versions::api_versions,
     CreateTopics: create_topics::CreateTopicsRequest => topics::create_topics,
     DeleteTopics: delete_topics::DeleteTopicsRequest => topics::delete_topics,
@@ -158,18 +166,27 @@ api_table! {
     DescribeProducers: describe_producers::DescribeProducersRequest => txn::describe_producers,
     DescribeTransactions: describe_transactions::DescribeTransactionsRequest => txn::describe_transactions,
     ListTransactions: list_transactions::ListTransactionsRequest => txn::list_transactions,
+    DescribeAcls: describe_acls::DescribeAclsRequest => acls::describe_acls,
+    CreateAcls: create_acls::CreateAclsRequest => acls::create_acls,
+    DeleteAcls: delete_acls::DeleteAclsRequest => acls::delete_acls,
     DescribeConfigs: describe_configs::DescribeConfigsRequest => configs::describe_configs,
     AlterConfigs: alter_configs::AlterConfigsRequest => configs::alter_configs,
     IncrementalAlterConfigs: incremental_alter_configs::IncrementalAlterConfigsRequest => configs::incremental_alter_configs,
     ListConfigResources: list_config_resources::ListConfigResourcesRequest => configs::list_config_resources,
     AlterReplicaLogDirs: alter_replica_log_dirs::AlterReplicaLogDirsRequest => log_dirs::alter_replica_log_dirs,
     DescribeLogDirs: describe_log_dirs::DescribeLogDirsRequest => log_dirs::describe_log_dirs,
+    SaslAuthenticate: sasl_authenticate::SaslAuthenticateRequest => sasl::sasl_authenticate,
     CreatePartitions: create_partitions::CreatePartitionsRequest => topics::create_partitions,
     DeleteGroups: delete_groups::DeleteGroupsRequest => groups::delete_groups,
     OffsetDelete: offset_delete::OffsetDeleteRequest => offsets::offset_delete,
     ElectLeaders: elect_leaders::ElectLeadersRequest => replicas::elect_leaders,
     AlterPartitionReassignments: alter_partition_reassignments::AlterPartitionReassignmentsRequest => replicas::alter_partition_reassignments,
     ListPartitionReassignments: list_partition_reassignments::ListPartitionReassignmentsRequest => replicas::list_partition_reassignments,
+    DescribeClientQuotas: describe_client_quotas::DescribeClientQuotasRequest => quotas::describe_client_quotas,
+    AlterClientQuotas: alter_client_quotas::AlterClientQuotasRequest => quotas::alter_client_quotas,
+    DescribeUserScramCredentials: describe_user_scram_credentials::DescribeUserScramCredentialsRequest => users::describe_user_scram_credentials,
+    AlterUserScramCredentials: alter_user_scram_credentials::AlterUserScramCredentialsRequest => users::alter_user_scram_credentials,
+    UpdateFeatures: update_features::UpdateFeaturesRequest => features::update_features,
     DescribeQuorum: describe_quorum::DescribeQuorumRequest => cluster::describe_quorum,
     DescribeCluster: describe_cluster::DescribeClusterRequest => cluster::describe_cluster,
     ConsumerGroupHeartbeat: consumer_group_heartbeat::ConsumerGroupHeartbeatRequest => groups::consumer_group_heartbeat,

@@ -10,21 +10,8 @@ use quipu_protocol::message::api_versions::{
 use quipu_protocol::primitives::Str;
 
 use super::{Context, Row, table};
+use crate::catalog::features::{FEATURES, Feature, Features};
 
-/// A feature of Kafka with a level of its own: the levels that there are; the highest is in force.
-struct Feature {
-    name: &'static str,
-    min: i16,
-    max: i16,
-}
-
-/// `metadata.version`: Kafka 3.3 (KRaft, 7) up to 4.3 (30). `transaction.version`: with 2 clients choose an epoch per
-/// transaction (KIP-890). `group.version`: with 1 the coordinator assigns (KIP-848).
-const FEATURES: &[Feature] = &[
-    Feature { name: "metadata.version", min: 7, max: 30 },
-    Feature { name: "group.version", min: 0, max: 1 },
-    Feature { name: "transaction.version", min: 0, max: 2 },
-];
 /// First version that may tell of a feature whose levels begin at zero.
 const ZERO_SINCE: i16 = 4;
 /// First version that names the client's software, whose form is checked (KIP-511).
@@ -48,27 +35,32 @@ pub async fn api_versions<'a>(
     }
     // A reader of version 3 cannot take a range that begins at zero (KAFKA-17011).
     let is_told = |feature: &&Feature| cx.version >= ZERO_SINCE || feature.min > 0;
+    let features = cx.broker.features();
     ApiVersionsResponse {
         api_keys: keys(),
-        supported_features: FEATURES.iter().filter(is_told).map(Feature::supported).collect(),
-        finalized_features_epoch: 0,
-        finalized_features: FEATURES.iter().map(Feature::finalized).collect(),
+        supported_features: FEATURES.iter().filter(is_told).map(supported).collect(),
+        finalized_features_epoch: features.epoch,
+        finalized_features: FEATURES.iter().filter_map(|feature| finalized(&features, feature)).collect(),
         ..Default::default()
     }
 }
 
-impl Feature {
-    fn supported(&self) -> SupportedFeatureKey<'static> {
-        SupportedFeatureKey { name: Str::Borrowed(self.name), min_version: self.min, max_version: self.max }
+fn supported(feature: &Feature) -> SupportedFeatureKey<'static> {
+    SupportedFeatureKey {
+        name: Str::Borrowed(feature.name),
+        min_version: feature.min,
+        max_version: feature.max,
     }
+}
 
-    fn finalized(&self) -> FinalizedFeatureKey<'static> {
-        FinalizedFeatureKey {
-            name: Str::Borrowed(self.name),
-            max_version_level: self.max,
-            min_version_level: self.max,
-        }
-    }
+/// A feature at level 0 is off, and not told of.
+fn finalized(features: &Features, feature: &Feature) -> Option<FinalizedFeatureKey<'static>> {
+    let level = features.level_of(feature);
+    (level > 0).then_some(FinalizedFeatureKey {
+        name: Str::Borrowed(feature.name),
+        max_version_level: level,
+        min_version_level: level,
+    })
 }
 
 /// The answer to a version that does not exist here, in the form every client can read.

@@ -6,8 +6,12 @@ use std::fmt;
 use quipu_protocol::primitives::Uuid;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::quotas::Entity;
+use crate::security::acl::Acl;
+use crate::security::scram::{Credential, Mechanism};
+
 /// One change. The JSON form is a stored format: fields may be added with a default, never renamed or removed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Event {
     /// Forget everything before: what follows in the same batch is the whole state.
@@ -49,6 +53,41 @@ pub enum Event {
     ProducerIdsReserved {
         /// First id that is still free.
         until: i64,
+    },
+    /// Features have these levels from now on.
+    FeaturesSet {
+        /// Higher than any before.
+        epoch: i64,
+        /// All that were ever chosen.
+        levels: BTreeMap<String, i16>,
+    },
+    /// A client quota was set, or (`value` null) taken away.
+    QuotaSet {
+        /// For whom.
+        entity: Entity,
+        /// Which quota.
+        key: String,
+        /// How much.
+        value: Option<f64>,
+    },
+    /// A user's credential was set, or (`credential` null) forgotten.
+    CredentialSet {
+        /// Whose.
+        user: String,
+        /// For which mechanism.
+        mechanism: Mechanism,
+        /// The keys.
+        credential: Option<Credential>,
+    },
+    /// Something was allowed or forbidden.
+    AclAdded {
+        /// What.
+        acl: Acl,
+    },
+    /// And is no more.
+    AclRemoved {
+        /// What.
+        acl: Acl,
     },
 }
 

@@ -1,4 +1,5 @@
-//! The cluster's own memory: which topics there are, what was configured, which producer ids are given out.
+//! The cluster's own memory: which topics there are, what was configured, which producer ids are given out, levels of
+//! features, client quotas, users and access control lists.
 //!
 //! A machine over a log, like everything durable here: an [`Event`] is written and synced, then applied to the
 //! [`State`]; a start replays the events. The log is `catalog/` in the data directory, ordinary v2 batches with one
@@ -7,6 +8,8 @@
 //! before it is deleted. A crash between the two leaves a log that replays to the same state.
 
 mod event;
+pub mod features;
+pub mod quotas;
 mod state;
 
 use std::fmt;
@@ -20,6 +23,8 @@ use quipu_storage::{Appender, CheckedBatch, LogConfig, Millis, Origin, Reader};
 pub use event::{Event, Resource};
 pub use state::{State, TopicEntry};
 
+/// Longest name of a user, client, principal or resource that is kept, in bytes. Kafka has no limit.
+pub const NAME_BYTES_MAX: usize = 1024;
 /// Most bytes read at a time while replaying.
 const REPLAY_BYTES: usize = 1024 * 1024;
 /// The log is replaced at start when it holds more events than this and four times as many as needed.

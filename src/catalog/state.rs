@@ -1,13 +1,17 @@
 //! What the catalog's events add up to. Changes only by [`State::apply`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use quipu_protocol::primitives::Uuid;
 
 use super::event::{Event, Resource};
+use super::features::Features;
+use super::quotas::{Entity, Quotas};
+use crate::security::acl::Acl;
+use crate::security::scram::Credentials;
 
 /// Everything the cluster remembers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
     /// Topics by name.
     pub topics: BTreeMap<String, TopicEntry>,
@@ -15,6 +19,14 @@ pub struct State {
     pub configs: BTreeMap<Resource, BTreeMap<String, String>>,
     /// First producer id that was never given out.
     pub next_producer_id: i64,
+    /// Levels of the features.
+    pub features: Features,
+    /// Client quotas by whom they are for.
+    pub quotas: BTreeMap<Entity, Quotas>,
+    /// What users log in with.
+    pub credentials: Credentials,
+    /// Who may do what.
+    pub acls: BTreeSet<Acl>,
 }
 
 /// One topic.
@@ -46,6 +58,28 @@ impl State {
             }
             Event::ConfigSet { resource, key, value } => self.set(resource, key, value),
             Event::ProducerIdsReserved { until } => self.next_producer_id = self.next_producer_id.max(until),
+            Event::FeaturesSet { epoch, levels } => self.features = Features { epoch, levels },
+            Event::QuotaSet { entity, key, value: Some(value) } => {
+                self.quotas.entry(entity).or_default().insert(key, value);
+            }
+            Event::QuotaSet { entity, key, value: None } => {
+                if let Some(quotas) = self.quotas.get_mut(&entity) {
+                    quotas.remove(&key);
+                }
+                self.quotas.retain(|_, quotas| !quotas.is_empty());
+            }
+            Event::CredentialSet { user, mechanism, credential: Some(credential) } => {
+                self.credentials.insert((user, mechanism), credential);
+            }
+            Event::CredentialSet { user, mechanism, credential: None } => {
+                self.credentials.remove(&(user, mechanism));
+            }
+            Event::AclAdded { acl } => {
+                self.acls.insert(acl);
+            }
+            Event::AclRemoved { acl } => {
+                self.acls.remove(&acl);
+            }
         }
     }
 
@@ -100,18 +134,64 @@ impl State {
         });
         let ids = (self.next_producer_id > 0)
             .then_some(Event::ProducerIdsReserved { until: self.next_producer_id });
-        topics.chain(configs).chain(ids).collect()
+        let features = (self.features != Features::default())
+            .then(|| Event::FeaturesSet { epoch: self.features.epoch, levels: self.features.levels.clone() });
+        let quotas = self.quotas.iter().flat_map(|(entity, quotas)| {
+            quotas.iter().map(|(key, value)| Event::QuotaSet {
+                entity: entity.clone(),
+                key: key.clone(),
+                value: Some(*value),
+            })
+        });
+        let credentials =
+            self.credentials.iter().map(|((user, mechanism), credential)| Event::CredentialSet {
+                user: user.clone(),
+                mechanism: *mechanism,
+                credential: Some(credential.clone()),
+            });
+        let acls = self.acls.iter().map(|acl| Event::AclAdded { acl: acl.clone() });
+        topics
+            .chain(configs)
+            .chain(ids)
+            .chain(features)
+            .chain(quotas)
+            .chain(credentials)
+            .chain(acls)
+            .collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::security::scram::{Credential, Mechanism};
+
+    fn entity(user: &str) -> Entity {
+        Entity::read([("user", Some(user)), ("client-id", None)].into_iter()).unwrap()
+    }
+
+    fn acl(name: &str) -> Acl {
+        let binding = crate::security::acl::Binding {
+            resource_type: 2,
+            pattern_type: 4,
+            resource_name: name,
+            principal: "User:a",
+            host: "*",
+            operation: 2,
+            permission: 2,
+        };
+        binding.check().unwrap()
+    }
 
     #[test]
     fn the_shortest_history_leads_to_the_same_state() {
         let mut state = State::default();
         let resource = Resource::Broker(String::new());
+        let mechanism = Mechanism::Sha256;
+        let credential = Credential::new(mechanism, b"salted", b"salt", 4096);
+        let quota =
+            |user, value| Event::QuotaSet { entity: entity(user), key: "request_percentage".into(), value };
+        let set = |user: &str, credential| Event::CredentialSet { user: user.into(), mechanism, credential };
         for event in [
             Event::TopicCreated {
                 name: "a".into(),
@@ -133,11 +213,27 @@ mod tests {
                 value: Some("v".into()),
             },
             Event::ProducerIdsReserved { until: 5_000 },
+            Event::FeaturesSet { epoch: 1, levels: BTreeMap::from([("transaction.version".into(), 1)]) },
+            quota("kept", Some(0.1)),
+            quota("gone", Some(2.0)),
+            quota("gone", None),
+            quota("never", None),
+            set("kept", Some(credential.clone())),
+            set("gone", Some(credential)),
+            set("gone", None),
+            Event::AclAdded { acl: acl("kept") },
+            Event::AclAdded { acl: acl("gone") },
+            Event::AclRemoved { acl: acl("gone") },
         ] {
+            // As it is written and read.
+            let written = serde_json::to_vec(&event).unwrap();
+            assert_eq!(serde_json::from_slice::<Event>(&written).unwrap(), event);
             state.apply(event);
         }
         let mut again = State::default();
         state.to_events().into_iter().for_each(|event| again.apply(event));
+        assert_eq!((state.quotas.len(), state.credentials.len(), state.acls.len()), (1, 1, 1));
+        assert_eq!(state.features.level("transaction.version"), 1);
         assert_eq!(again, state);
         assert_eq!(state.configs_of(&resource).unwrap().len(), 1);
         assert_eq!(state.configs_of(&Resource::Topic("a".into())).unwrap()["k"], "v");

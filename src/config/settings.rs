@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+/// Kafka's own authorizer, which keeps access control lists in the cluster's metadata.
+const STANDARD_AUTHORIZER: &str = "org.apache.kafka.metadata.authorizer.StandardAuthorizer";
+
 /// What CreateTopics does when asked for more replicas than the one broker there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplicationFactorPolicy {
@@ -47,6 +50,8 @@ pub struct Settings {
     pub offsets: OffsetSettings,
     /// Transactions and idempotent producers.
     pub transactions: TransactionSettings,
+    /// `authorizer.class.name` is Kafka's own: access control lists are kept. Nothing asks them yet.
+    pub keeps_acls: bool,
 }
 
 /// Threads, connections and requests.
@@ -218,7 +223,7 @@ impl Settings {
         let mut check = Check { layers, errors, warnings };
         let addresses = check.addresses();
         check.roles();
-        check.authorizer();
+        let keeps_acls = check.authorizer();
         let settings = Self {
             node_id: check.node_id(),
             cluster_id: check.cluster_id(),
@@ -266,6 +271,7 @@ impl Settings {
                 partition_verification: layers.boolean("transaction.partition.verification.enable"),
                 two_phase_commit: layers.boolean("transaction.two.phase.commit.enable"),
             },
+            keeps_acls,
         };
         check.ordered("group.min.session.timeout.ms", "group.max.session.timeout.ms");
         for kind in ["consumer", "share", "streams"] {
@@ -402,13 +408,25 @@ impl Check<'_> {
         }
     }
 
-    /// Who brings an authorizer expects it to hold.
-    fn authorizer(&mut self) {
-        if self.layers.text("authorizer.class.name").is_some_and(|class| !class.is_empty()) {
-            self.note(
-                "authorizer.class.name",
-                "this version does not check permissions; every client may do everything",
-            );
+    /// Who brings an authorizer expects it to hold. Returns whether access control lists are kept.
+    fn authorizer(&mut self) -> bool {
+        let class = self.layers.text("authorizer.class.name").unwrap_or_default();
+        match class.as_str() {
+            "" => false,
+            STANDARD_AUTHORIZER => {
+                self.note(
+                    "authorizer.class.name",
+                    "ACLs are kept and described, but not enforced yet; every client may do everything",
+                );
+                true
+            }
+            _ => {
+                self.note(
+                    "authorizer.class.name",
+                    format!("only {STANDARD_AUTHORIZER} is known here; there are no ACLs, every client may do everything"),
+                );
+                false
+            }
         }
     }
 

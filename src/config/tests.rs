@@ -280,7 +280,7 @@ fn what_is_taken_otherwise_is_told() {
     assert_eq!(
         warnings,
         [
-            "--override: authorizer.class.name: this version does not check permissions; every client may do everything",
+            "--override: authorizer.class.name: only org.apache.kafka.metadata.authorizer.StandardAuthorizer is known here; there are no ACLs, every client may do everything",
             "--override: log.dirs: all data goes to the first of 2 directories, /a",
         ]
     );

@@ -27,7 +27,11 @@ macro_rules! each_version {
 
 #[test]
 fn every_announced_version_is_answered() {
-    let broker = Broker::dev(&[]);
+    // With an authorizer, so that ACLs are more than an error.
+    let broker = Broker::dev(&[
+        "--override",
+        "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    ]);
     let mut client = Client::new(&broker);
     let answer = client.call(
         ApiKey::ApiVersions,
@@ -105,6 +109,45 @@ fn every_announced_version_is_answered() {
             }],
             ..Default::default()
         } => offset_for_leader_epoch::OffsetForLeaderEpochResponse<'_>,
+        SaslHandshake: sasl_handshake::SaslHandshakeRequest { mechanism: "PLAIN".into() } => sasl_handshake::SaslHandshakeResponse<'_>,
+        SaslAuthenticate: sasl_authenticate::SaslAuthenticateRequest::default() => sasl_authenticate::SaslAuthenticateResponse<'_>,
+        DescribeAcls: describe_acls::DescribeAclsRequest { resource_type_filter: 1, operation: 1, permission_type: 1, ..Default::default() } => describe_acls::DescribeAclsResponse<'_>,
+        CreateAcls: create_acls::CreateAclsRequest {
+            creations: vec![create_acls::AclCreation {
+                resource_type: 2,
+                resource_name: "t".into(),
+                principal: "User:a".into(),
+                host: "*".into(),
+                operation: 3,
+                permission_type: 3,
+                ..Default::default()
+            }],
+        } => create_acls::CreateAclsResponse<'_>,
+        DeleteAcls: delete_acls::DeleteAclsRequest {
+            filters: vec![delete_acls::DeleteAclsFilter { resource_type_filter: 2, operation: 1, permission_type: 1, ..Default::default() }],
+        } => delete_acls::DeleteAclsResponse<'_>,
+        AlterClientQuotas: alter_client_quotas::AlterClientQuotasRequest {
+            entries: vec![alter_client_quotas::EntryData {
+                entity: vec![alter_client_quotas::EntityData { entity_type: "user".into(), entity_name: None }],
+                ops: vec![alter_client_quotas::OpData { key: "producer_byte_rate".into(), value: 1e6, remove: false }],
+            }],
+            validate_only: false,
+        } => alter_client_quotas::AlterClientQuotasResponse<'_>,
+        DescribeClientQuotas: describe_client_quotas::DescribeClientQuotasRequest::default() => describe_client_quotas::DescribeClientQuotasResponse<'_>,
+        AlterUserScramCredentials: alter_user_scram_credentials::AlterUserScramCredentialsRequest {
+            upsertions: vec![alter_user_scram_credentials::ScramCredentialUpsertion {
+                name: "a".into(),
+                mechanism: 1,
+                iterations: 4096,
+                ..Default::default()
+            }],
+            ..Default::default()
+        } => alter_user_scram_credentials::AlterUserScramCredentialsResponse<'_>,
+        DescribeUserScramCredentials: describe_user_scram_credentials::DescribeUserScramCredentialsRequest::default() => describe_user_scram_credentials::DescribeUserScramCredentialsResponse<'_>,
+        UpdateFeatures: update_features::UpdateFeaturesRequest {
+            feature_updates: vec![update_features::FeatureUpdateKey { feature: "transaction.version".into(), max_version_level: 2, ..Default::default() }],
+            ..Default::default()
+        } => update_features::UpdateFeaturesResponse<'_>,
         DescribeConfigs: describe_configs::DescribeConfigsRequest {
             resources: vec![
                 describe_configs::DescribeConfigsResource { resource_type: 2, resource_name: "t".into(), configuration_keys: None },

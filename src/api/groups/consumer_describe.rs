@@ -8,7 +8,7 @@ use quipu_protocol::message::consumer_group_describe::{
 use quipu_protocol::primitives::Str;
 
 use super::describe::{ALL_OPERATIONS, OPERATIONS_OMITTED};
-use super::{maybe_text, text};
+use super::{enabled, maybe_text, text};
 use crate::api::Context;
 use crate::coordinator::assign::Partitions;
 use crate::coordinator::group::consumer::{ConsumerMemberView, Refused};
@@ -32,6 +32,14 @@ pub async fn consumer_group_describe<'a>(
 }
 
 async fn describe<'a>(cx: &Context<'_>, group_id: Str<'a>, operations: i32) -> DescribedGroup<'a> {
+    if let Err(Refused { code, message }) = enabled(cx) {
+        return DescribedGroup {
+            group_id,
+            error_code: code,
+            error_message: Some(Str::Owned(message)),
+            ..Default::default()
+        };
+    }
     if group_id.is_empty() {
         return DescribedGroup { group_id, error_code: ErrorCode::INVALID_GROUP_ID, ..Default::default() };
     }

@@ -6,7 +6,7 @@ use quipu_protocol::message::consumer_group_heartbeat::{
 };
 use quipu_protocol::primitives::Str;
 
-use super::{shared, text};
+use super::{enabled, shared, text};
 use crate::api::Context;
 use crate::coordinator::assign::{Assignor, Partitions};
 use crate::coordinator::group::consumer::{Beat, Refused};
@@ -24,7 +24,7 @@ pub async fn consumer_group_heartbeat<'a>(
     request: ConsumerGroupHeartbeatRequest<'a>,
 ) -> ConsumerGroupHeartbeatResponse<'a> {
     let group_id = request.group_id.clone();
-    let beaten = match check(cx, &request) {
+    let beaten = match enabled(cx).and_then(|()| check(cx, &request)) {
         Ok(()) => cx.broker.groups.consumer_heartbeat(&group_id, &beat(cx, request)).await,
         Err(refused) => Err(refused),
     };

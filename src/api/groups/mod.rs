@@ -33,7 +33,24 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use quipu_protocol::ErrorCode;
 use quipu_protocol::primitives::{Blob, Str};
+
+use super::Context;
+use crate::catalog::features::GROUP_VERSION;
+use crate::coordinator::group::consumer::Refused;
+
+/// Whether there are groups whose coordinator assigns (KIP-848): their feature can be switched off, and
+/// `group.coordinator.rebalance.protocols` can leave them out.
+fn enabled(cx: &Context<'_>) -> Result<(), Refused> {
+    let is_listed = cx.broker.settings().groups.protocols.iter().any(|protocol| protocol == "consumer");
+    match is_listed && cx.broker.features().level(GROUP_VERSION) > 0 {
+        true => Ok(()),
+        false => {
+            Err(Refused::new(ErrorCode::UNSUPPORTED_VERSION, "the consumer group protocol is not enabled"))
+        }
+    }
+}
 
 /// A text of ours as a field of a response.
 pub(super) fn text(text: &str) -> Str<'static> {

@@ -45,8 +45,8 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Threads of Kafka's coordinator for work off its request threads."),
     key("group.coordinator.cached.buffer.max.bytes", Int, Some("1048588"), AtLeast(524_288)).cluster_wide()
         .doc("Largest write buffer that Kafka's coordinator keeps for reuse."),
-    key("group.coordinator.rebalance.protocols", List, Some("classic,consumer,streams"), OneOf(&["consumer", "classic", "share", "streams"])).not_yet()
-        .doc("Kinds of groups that are served."),
+    key("group.coordinator.rebalance.protocols", List, Some("classic,consumer,streams"), OneOf(&["consumer", "classic", "share", "streams"])).acts()
+        .doc("Kinds of groups that are served. Classic groups always are; without consumer, members of consumer groups (KIP-848) are refused."),
     key("group.coordinator.threads", Int, Some("4"), AtLeast(1))
         .doc("Threads of Kafka's group coordinator."),
     key("group.initial.rebalance.delay.ms", Int, Some("0"), Any).acts()

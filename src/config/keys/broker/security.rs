@@ -7,8 +7,8 @@ use crate::config::value::ValueType::{Boolean, Class, Double, Int, List, Long, P
 /// The rows: a line for the key, a line for its documentation.
 #[rustfmt::skip]
 pub(super) const KEYS: &[ConfigKey] = &[
-    key("authorizer.class.name", String, Some(""), Any).not_yet()
-        .doc("Java class that decides who may do what; empty leaves everything open."),
+    key("authorizer.class.name", String, Some(""), Any).acts()
+        .doc("Java class that decides who may do what; empty leaves everything open. With org.apache.kafka.metadata.authorizer.StandardAuthorizer ACLs are kept and described, otherwise there are none; nothing is forbidden yet in either case."),
     key("connection.failed.authentication.delay.ms", Int, Some("100"), AtLeast(0)).not_yet()
         .doc("How long a connection whose login failed is kept before it is closed."),
     key("connections.max.reauth.ms", Long, Some("0"), Any).not_yet()
