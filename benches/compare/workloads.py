@@ -1,0 +1,240 @@
+"""W1 to W12: what is asked of each broker. A workload is a function; what it measures goes through `Run.each`.
+
+`run.scale` holds how much a run does; long forms are reached by options, and a short form says its size in the name of its case.
+"""
+
+import random
+import sys
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import brokers
+import clients
+import wire
+
+ALL = {}
+
+
+def workload(name, title):
+    def register(function):
+        ALL[name] = (title, function)
+        return function
+
+    return register
+
+
+def short(count):
+    for unit, size in (("M", 1_000_000), ("k", 1_000)):
+        if count >= size and count % size == 0:
+            return f"{count // size}{unit}"
+    return str(count)
+
+
+@workload("W1", "100-byte records, one producer")
+def w1(run):
+    count = run.scale.small_records
+    for codec in run.scale.codecs:
+        run.each(f"rdkafka, {codec}, {short(count)}", lambda b, t, codec=codec: {"seconds": clients.rdkafka_produce(b, t, count, 100, codec)}, count, keep=f"100B-{codec}")
+
+    def java(broker, topic):
+        seconds, latency = clients.java_produce(broker, topic, count, 100)
+        return {"seconds": seconds, "ack": latency}
+
+    if run.scale.java:
+        run.each(f"ProducerPerformance, none, {short(count)}", java, count, needs="java", rounds=1)
+
+
+@workload("W2", "1 KiB records, one producer")
+def w2(run):
+    count = run.scale.large_records
+    run.each(f"rdkafka, none, {short(count)}", lambda b, t: {"seconds": clients.rdkafka_produce(b, t, count, 1024)}, count, keep="1KiB-none")
+
+
+@workload("W3", "reading what W1 and W2 wrote")
+def w3(run):
+    small, large = run.scale.small_records, run.scale.large_records
+    for label, count, size in (("100B", small, 100), ("1KiB", large, 1024)):
+        run.written(f"{label}-none", count, size)
+        run.each(f"rdkafka, {label}, hot", lambda b, t, c=count: {"seconds": clients.rdkafka_consume(b, t, c)}, count, needs="consume", read=f"{label}-none")
+    if run.scale.java:
+        run.each("ConsumerPerformance, 100B, hot", lambda b, t: {"seconds": clients.java_consume(b, t, small)}, small, needs="consume", read="100B-none", rounds=1)
+
+    def cold(broker, topic):
+        broker.stop()
+        broker.forget_cache()
+        broker.start()
+        run.reset(broker)
+        return {"seconds": clients.rdkafka_consume(broker, topic, large)}
+
+    run.each("rdkafka, 1KiB, cold (restarted, page cache dropped)", cold, large, needs="cold", read="1KiB-none", rounds=1)
+
+
+@workload("W4", "latency, acks=all")
+def w4(run):
+    for rate, seconds in ((1_000, run.scale.latency_s), (50_000, max(run.scale.latency_s // 2, 2))):
+        run.each(f"rdkafka, {short(rate)}/s, os", lambda b, t, r=rate, s=seconds: clients.rdkafka_latency(b, t, r, s), rate * seconds)
+    if run.scale.java:
+        run.each("EndToEndLatency, os", lambda b, t: {"end_to_end": clients.java_end_to_end(b, t, run.scale.one_by_one)}, None, needs="java", rounds=1)
+    for mode, names in (("sync", ("quipu", "kafka", "kfake")), ("interval", ("quipu", "kafka"))):
+        with run.others(names, durability=mode) as some:
+            for rate in (1_000,):
+                count = rate * run.scale.latency_s
+                run.each(f"rdkafka, {short(rate)}/s, {mode}", lambda b, t: clients.rdkafka_latency(b, t, rate, run.scale.latency_s), count, among=some, rounds=1)
+
+
+@workload("W5", "keyed over 1,000 partitions")
+def w5(run):
+    count = run.scale.small_records // 2
+    # No key is a random partition for each record, which is what as many keys as records come to.
+    def spread(broker, topic, count):
+        return clients.rdkafka_produce(broker, topic, count, 100, partition=None, sticky_partitioning_linger_ms=0, linger_ms=50)
+
+    def first(broker, topic):
+        return {"seconds": spread(broker, topic, 20_000)}
+
+    def act(broker, topic):
+        spread(broker, topic, 20_000)
+        run.reset(broker)
+        return {"seconds": spread(broker, topic, count)}
+
+    run.each("rdkafka, 20k x 100B, the first of each partition", first, 20_000, needs="partitions", partitions=1_000, rounds=1)
+    run.each(f"rdkafka, {short(count)} x 100B", act, count, needs="partitions", partitions=1_000)
+
+
+def loaded(what, limit_s=120, **flags):
+    """An act in which franz-go clients do `what`."""
+
+    def act(broker, topic):
+        found = clients.load(broker, what, topic, limit_s, **flags)
+        out = {"seconds": found["seconds"], **found.get("more", {})}
+        if taken := found.get("latencies_us"):
+            out["ack"] = clients.percentiles(taken)
+        return out
+
+    return act
+
+
+@workload("W6", "1,000 small producers, each waiting for its acknowledgement")
+def w6(run):
+    each = run.scale.publisher_records
+    run.each(f"franz-go, 1,000 x {each} x 100B", loaded("publishers", clients=1_000, each=each), 1_000 * each, needs="publishers")
+
+
+@workload("W7", "transactions")
+def w7(run):
+    for size in (10, 1_000):
+        count = run.scale.transactions
+        run.each(f"franz-go, {count} x {short(size)} records", loaded("transactions", each=count, size=size), count * size, needs="transactions", rounds=1)
+
+
+@workload("W8", "groups: all members join, one leaves")
+def w8(run):
+    for members in run.scale.members:
+        run.each(f"franz-go, {members:,} members", loaded("group", clients=members, each=max(members, 2), limit_s=90), None, needs="group", partitions=max(members, 2), rounds=1)
+
+
+@workload("W9", "start to the first acknowledged record")
+def w9(run):
+    def started(broker_class, partitions):
+        broker = broker_class(run.folder / f"start-{broker_class.name}-{partitions}-{random.randrange(1 << 30)}")
+        try:
+            broker.start()
+            if partitions:
+                for part in range(0, partitions, 1_000):
+                    broker.create(f"many-{part}", min(partitions - part, 1_000))
+                broker.stop()
+                broker.start()
+            # What a start leaves to do is done before memory is read.
+            time.sleep(1)
+            return {"start_ms": broker.start_ms, "memory_mb": broker.memory_mb(), "own_memory_mb": broker.own_memory_mb()}
+        finally:
+            broker.remove()
+
+    for partitions in run.scale.start_partitions:
+        for number in range(run.rounds):
+            for broker in run.order(number):
+                if "start" in broker.lacks or (partitions > run.scale.peers_partitions and broker.name != "quipu"):
+                    continue
+                run.note(f"{partitions:,} partitions", broker, lambda b, p=partitions: started(type(b), p))
+
+
+@workload("W10", "compaction while serving")
+def w10(run):
+    value, keys = 1_000, 10_000
+    count = run.scale.compact_bytes // value
+
+    def act(broker, topic):
+        # Serving: another topic at a steady pace, from before the writing until the cleaning is done.
+        side = f"{topic}-side"
+        broker.create(side)
+        clients.load(broker, "keyed", topic, 3_600, each=count, keys=keys, bytes=value)
+        written = broker.cpu_s()
+        latency = []
+        beside = threading.Thread(target=lambda: latency.append(clients.rdkafka_latency(broker, side, 1_000, run.scale.latency_s)))
+        began, least, at = time.monotonic(), broker.disk_bytes(), time.monotonic()
+        first = least
+        beside.start()
+        # Done when nothing more goes away; a cleaner that waits between turns gets time for that.
+        while time.monotonic() - at < run.scale.compact_patience_s:
+            time.sleep(0.2)
+            now = broker.disk_bytes()
+            if now < least * 0.995:
+                least, at = now, time.monotonic()
+        beside.join()
+        out = {"compact_s": at - began, "freed_mb": (first - least) / 1e6, "cleaning_cpu_s": broker.cpu_s() - written}
+        return {**out, **latency[0]} if latency else out
+
+    run.each(
+        f"{run.scale.compact_bytes >> 20} MiB of {short(value)}B records, 10k keys", act, count, needs="compaction", rounds=1,
+        configs={"cleanup.policy": "compact", "segment.bytes": 16 << 20, "min.cleanable.dirty.ratio": "0.01"},
+    )  # fmt: skip
+
+
+@workload("W11", "ten idle topics")
+def w11(run):
+    seconds = run.scale.idle_s
+    some = [broker for broker in run.order(0) if "idle" not in broker.lacks]
+    fresh = [type(broker)(run.folder / f"idle-{broker.name}") for broker in some]
+    try:
+        for broker in fresh:
+            broker.start()
+            for n in range(10):
+                broker.create(f"idle-{n}")
+        time.sleep(5)
+        before = {broker.name: (broker.cpu_s(), broker.wake_ups(), broker.written_bytes()) for broker in fresh}
+        time.sleep(seconds)
+        for broker in fresh:
+            cpu, woken, written = before[broker.name]
+            run.note(
+                f"idle for {seconds} s", broker,
+                lambda b: {
+                    "memory_mb": b.memory_mb(), "own_memory_mb": b.own_memory_mb(), "cpu_ms_per_s": (b.cpu_s() - cpu) * 1000 / seconds,
+                    "wake_ups_per_s": (b.wake_ups() - woken) / seconds, "written_kb": (b.written_bytes() - written) / 1000,
+                },
+            )  # fmt: skip
+        for broker in fresh:
+            run.note("1,000 idle connections", broker, idle_connections)
+    finally:
+        for broker in fresh:
+            broker.remove()
+
+
+def idle_connections(broker, count=1_000):
+    before = broker.own_memory_mb()
+    connections = [wire.Connection(("127.0.0.1", broker.port)) for _ in range(count)]
+    for connection in connections:
+        connection.ask(wire.api_versions())
+    time.sleep(0.5)
+    after = broker.own_memory_mb()
+    for connection in connections:
+        connection.close()
+    return {"kib_per_connection": (after - before) * 1024 / count}
+
+
+@workload("W12", "100 consumers of one partition")
+def w12(run):
+    count = run.scale.fanout_records
+    run.written("fanout", count, 100)
+    run.each(f"franz-go, 100 x {short(count)} x 100B", loaded("fanout", clients=100, each=count), 100 * count, needs="fanout", read="fanout", rounds=1)
