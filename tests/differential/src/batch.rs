@@ -71,7 +71,9 @@ pub fn text_or_bytes(bytes: &[u8]) -> Value {
 /// The bytes of one batch or of a list of them.
 pub fn encode(value: &Value) -> Result<Vec<u8>, String> {
     match value {
-        Value::List(batches) => batches.iter().map(encode).collect::<Result<Vec<_>, _>>().map(|all| all.concat()),
+        Value::List(batches) => {
+            batches.iter().map(encode).collect::<Result<Vec<_>, _>>().map(|all| all.concat())
+        }
         Value::Map(_) => encode_one(value),
         Value::Bytes(bytes) => Ok(bytes.clone()),
         Value::Text(text) => Ok(text.clone().into_bytes()),
@@ -89,8 +91,22 @@ fn int(value: &Value, name: &str, otherwise: i64) -> Result<i64, String> {
 
 fn encode_one(value: &Value) -> Result<Vec<u8>, String> {
     const KNOWN: [&str; 16] = [
-        "records", "pid", "epoch", "seq", "txn", "control", "codec", "base", "ts", "crc", "magic", "count", "last",
-        "attributes", "length", "maxTs",
+        "records",
+        "pid",
+        "epoch",
+        "seq",
+        "txn",
+        "control",
+        "codec",
+        "base",
+        "ts",
+        "crc",
+        "magic",
+        "count",
+        "last",
+        "attributes",
+        "length",
+        "maxTs",
     ];
     let Value::Map(fields) = value else { return Err("no batch".into()) };
     if let Some((name, _)) = fields.iter().find(|(name, _)| !KNOWN.contains(&name.as_str())) {
@@ -218,9 +234,8 @@ fn decode_one(batch: &BatchView<'_>) -> Value {
     let payload = match Codec::from_number(attributes.codec()) {
         None => Err("an unknown codec".to_owned()),
         Some(codec) if codec.number() == 0 => Ok(batch.payload().to_vec()),
-        Some(codec) => {
-            compress::decompress(codec, batch.payload(), BATCH_BYTES_MAX).map_err(|error| format!("{error:?}"))
-        }
+        Some(codec) => compress::decompress(codec, batch.payload(), BATCH_BYTES_MAX)
+            .map_err(|error| format!("{error:?}")),
     };
     let records = match payload {
         Err(error) => Value::Text(error),

@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// What both brokers are told: no waiting where a test would only wait, limits within reach, nothing that expires.
-pub const SETTINGS: [&str; 13] = [
+pub const SETTINGS: [&str; 14] = [
     "offsets.topic.num.partitions=5",
     "transaction.state.log.num.partitions=5",
     "offsets.topic.replication.factor=1",
@@ -22,6 +22,7 @@ pub const SETTINGS: [&str; 13] = [
     "group.consumer.min.heartbeat.interval.ms=50",
     "transaction.abort.timed.out.transaction.cleanup.interval.ms=500",
     "message.max.bytes=100000",
+    "group.consumer.max.size=3",
 ];
 
 const START_TIMEOUT: Duration = Duration::from_secs(90);
@@ -72,7 +73,10 @@ pub fn quipu(binary: &Path, folder: &Path) -> Result<Broker, String> {
         None => {
             let _ = child.kill();
             let _ = child.wait();
-            Err(format!("Quipu did not start: {line}{}", fs::read_to_string(folder.join("quipu.log")).unwrap_or_default()))
+            Err(format!(
+                "Quipu did not start: {line}{}",
+                fs::read_to_string(folder.join("quipu.log")).unwrap_or_default()
+            ))
         }
     }
 }
@@ -99,6 +103,11 @@ pub fn kafka(folder: &Path) -> Result<Broker, String> {
         .arg(format!("advertised.listeners=PLAINTEXT://127.0.0.1:{port}"))
         .arg(format!("controller.quorum.voters=0@127.0.0.1:{controller}"))
         .args(SETTINGS)
+        // Without it Kafka keeps no permissions at all.
+        .args([
+            "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users=User:ANONYMOUS",
+        ])
         .stdin(Stdio::null())
         .stdout(log.try_clone().map_err(|error| error.to_string())?)
         .stderr(log)

@@ -44,7 +44,9 @@ fn write_struct(
     w: &mut Writer,
 ) -> Result<(), String> {
     let Value::Map(given) = value else { return Err(format!("{value:?} is no {}", schema.name)) };
-    if let Some((name, _)) = given.iter().find(|(name, _)| !schema.fields.iter().any(|f| camel(f.name) == *name)) {
+    if let Some((name, _)) =
+        given.iter().find(|(name, _)| !schema.fields.iter().any(|f| camel(f.name) == *name))
+    {
         return Err(format!("{} has no field {name}", schema.name));
     }
     let mut tags = Vec::new();
@@ -204,7 +206,8 @@ fn read_struct(schema: &StructSchema, version: i16, flexible: bool, r: &mut Read
             let tag = text(r.read_unsigned_varint())?;
             let length = text(r.read_unsigned_varint())? as usize;
             let mut inner = Reader::new(text(r.read_bytes(length))?);
-            let at = present.iter().position(|field| is_tagged(field) && field.tag.is_some_and(|(t, _)| t == tag));
+            let at =
+                present.iter().position(|field| is_tagged(field) && field.tag.is_some_and(|(t, _)| t == tag));
             let at = at.ok_or_else(|| format!("{} has no tag {tag} in version {version}", schema.name))?;
             let nullable = present[at].nullable.is_some_and(|versions| versions.contains(version));
             fields[at].1 = read_value(&present[at].ty, nullable, version, flexible, &mut inner)?;
@@ -217,7 +220,13 @@ fn text<T, E: ToString>(result: Result<T, E>) -> Read<T> {
     result.map_err(|error| error.to_string())
 }
 
-fn read_value(ty: &FieldType, nullable: bool, version: i16, flexible: bool, r: &mut Reader<'_>) -> Read<Value> {
+fn read_value(
+    ty: &FieldType,
+    nullable: bool,
+    version: i16,
+    flexible: bool,
+    r: &mut Reader<'_>,
+) -> Read<Value> {
     Ok(match ty {
         FieldType::Bool => Value::Bool(text(r.read_i8())? != 0),
         FieldType::Int8 => Value::Int(text(r.read_i8())?.into()),

@@ -130,7 +130,7 @@ fn run() -> Result<bool, String> {
     println!("both brokers answer after {:.1} s", began.elapsed().as_secs_f64());
 
     let scenarios = scenarios(&common, &arguments.only)?;
-    let unique = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() % 100_000);
+    let unique = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let known_text = fs::read_to_string(here("differences.txt")).map_err(|error| error.to_string())?;
     let known = Mutex::new(known::parse(&known_text)?);
     let outcomes = Mutex::new(Vec::new());
@@ -176,7 +176,9 @@ fn scenarios(common: &Ranges, only: &[String]) -> Result<Vec<Scenario>, String> 
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         all.extend(script::parse(&name, &text, |api| common.get(&api).copied())?);
     }
-    all.retain(|scenario| only.is_empty() || only.iter().any(|pattern| known::matches(pattern, &scenario.name)));
+    all.retain(|scenario| {
+        only.is_empty() || only.iter().any(|pattern| known::matches(pattern, &scenario.name))
+    });
     let mut names: Vec<&str> = all.iter().map(|scenario| scenario.name.as_str()).collect();
     names.sort_unstable();
     match names.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -197,7 +199,9 @@ fn announced(side: &Side) -> Result<Ranges, String> {
         Some(value::Value::Int(number)) => *number as i16,
         _ => -1,
     };
-    let known = |row| Some((ApiKey::try_from(int(row, "apiKey")).ok()?, (int(row, "minVersion"), int(row, "maxVersion"))));
+    let known = |row| {
+        Some((ApiKey::try_from(int(row, "apiKey")).ok()?, (int(row, "minVersion"), int(row, "maxVersion"))))
+    };
     Ok(rows.iter().filter_map(known).collect())
 }
 
@@ -242,8 +246,7 @@ fn compare(
     };
     for (attempt, patience) in PATIENCE_MS.into_iter().enumerate() {
         outcome.tries += 1;
-        // Names of one length, so that sizes and orders agree.
-        let prefix = format!("d{unique:05}-{index:04}{attempt}-");
+        let prefix = transcript::prefix(unique, index, attempt);
         let patience = Duration::from_millis(patience);
         let (theirs, ours) = std::thread::scope(|scope| {
             let theirs = scope.spawn(|| play(scenario, kafka, common, &prefix, patience));
@@ -267,15 +270,20 @@ fn compare(
             theirs.transcript.print();
         }
         let mut known = known.lock().unwrap_or_else(|error| error.into_inner());
-        let explained = |difference: &Difference| known.iter().position(|row| row.explains(&scenario.name, difference));
+        let explained =
+            |difference: &Difference| known.iter().position(|row| row.explains(&scenario.name, difference));
         let rows: Vec<Option<usize>> = found.iter().map(explained).collect();
         if rows.iter().all(Option::is_some) || attempt + 1 == PATIENCE_MS.len() {
             for row in rows.iter().flatten() {
                 known[*row].used += 1;
             }
         }
-        outcome.differences =
-            found.into_iter().zip(rows).filter(|(_, row)| row.is_none()).map(|(difference, _)| difference).collect();
+        outcome.differences = found
+            .into_iter()
+            .zip(rows)
+            .filter(|(_, row)| row.is_none())
+            .map(|(difference, _)| difference)
+            .collect();
         if outcome.differences.is_empty() {
             break;
         }
@@ -338,7 +346,8 @@ fn report(
                 .map(|version| format!("{version}:{}", covered.get(&(*api, version)).copied().unwrap_or(0)))
                 .collect();
             println!("  {:28} {}", api.name(), counts.join(" "));
-            let missing = [range.0, range.1].into_iter().find(|version| !covered.contains_key(&(*api, *version)));
+            let missing =
+                [range.0, range.1].into_iter().find(|version| !covered.contains_key(&(*api, *version)));
             if let Some(version) = missing.filter(|_| !is_later(*api)) {
                 println!("{} is announced, and no scenario asks it in version {version}", api.name());
                 faults += 1;

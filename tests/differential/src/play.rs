@@ -47,7 +47,13 @@ pub struct Played {
 ///
 /// # Errors
 /// The scenario cannot be played to its end: what stands where.
-pub fn play(scenario: &Scenario, side: &Side, ranges: &Ranges, prefix: &str, patience: Duration) -> Result<Played, String> {
+pub fn play(
+    scenario: &Scenario,
+    side: &Side,
+    ranges: &Ranges,
+    prefix: &str,
+    patience: Duration,
+) -> Result<Played, String> {
     let port = side.address.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or_default();
     let mut names = Names { prefix: prefix.to_owned(), ..Names::default() };
     if let Some(version) = scenario.version {
@@ -172,7 +178,10 @@ impl Player<'_> {
     fn connection(&mut self, name: &str) -> Result<&mut Connection, String> {
         if !self.connections.contains_key(name) {
             let stream = TcpStream::connect(&self.side.address).map_err(|error| error.to_string())?;
-            stream.set_nodelay(true).and(stream.set_read_timeout(Some(ANSWER_TIMEOUT))).map_err(|e| e.to_string())?;
+            stream
+                .set_nodelay(true)
+                .and(stream.set_read_timeout(Some(ANSWER_TIMEOUT)))
+                .map_err(|e| e.to_string())?;
             let connection = Connection { stream, next_id: 1, sent: VecDeque::new() };
             self.connections.insert(name.to_owned(), connection);
         }
@@ -223,7 +232,8 @@ impl Player<'_> {
                 return Ok(None);
             }
         };
-        let value = decode(&answer, id, api, version).map_err(|error| format!("{}@{version}: {error}", api.name()))?;
+        let value = decode(&answer, id, api, version)
+            .map_err(|error| format!("{}@{version}: {error}", api.name()))?;
         let value = match self.side.planted {
             Some((from, to)) => plant(value, from, to),
             None => value,
@@ -240,7 +250,13 @@ impl Player<'_> {
     }
 
     /// Asks without comparing, and gives the answer.
-    fn quietly(&mut self, connection: &str, api: ApiKey, version: i16, body: String) -> Result<Value, String> {
+    fn quietly(
+        &mut self,
+        connection: &str,
+        api: ApiKey,
+        version: i16,
+        body: String,
+    ) -> Result<Value, String> {
         let question = Question {
             api,
             versions: String::new(),
@@ -277,7 +293,8 @@ impl Player<'_> {
             return Err(format!("topic {name} was not created: {created:?}"));
         }
         // The answer comes before the partitions can be used.
-        let count: i32 = self.names.fill(partitions)?.parse().map_err(|_| format!("{partitions} partitions"))?;
+        let count: i32 =
+            self.names.fill(partitions)?.parse().map_err(|_| format!("{partitions} partitions"))?;
         let list: Vec<String> =
             (0..count).map(|index| format!("{{partitionIndex: {index}, timestamp: -2}}")).collect();
         let body = format!("{{replicaId: -1, topics: [{{name: {name}, partitions: [{}]}}]}}", list.join(" "));
@@ -294,7 +311,13 @@ impl Player<'_> {
         }
     }
 
-    fn produce(&mut self, connection: &str, topic: &str, partition: &str, records: &[String]) -> Result<(), String> {
+    fn produce(
+        &mut self,
+        connection: &str,
+        topic: &str,
+        partition: &str,
+        records: &[String],
+    ) -> Result<(), String> {
         let body = format!(
             "{{acks: -1, timeoutMs: 5000, topicData: [{{name: {topic}, partitionData: [{{index: {partition}, records: {{records: [{}]}}}}]}}]}}",
             records.join(" ")
@@ -310,8 +333,13 @@ impl Player<'_> {
 fn decode(answer: &[u8], id: i32, api: ApiKey, version: i16) -> Result<Value, String> {
     // A version of ApiVersions that the broker does not know is answered in version 0.
     let known = api.versions().contains(&version);
-    let version = if api == ApiKey::ApiVersions && (!known || answer.get(4..6) == Some(&[0, 35])) { 0 } else { version };
-    let (answered, mut body) = decode_response_header(answer, api, version).map_err(|error| error.to_string())?;
+    let version = if api == ApiKey::ApiVersions && (!known || answer.get(4..6) == Some(&[0, 35])) {
+        0
+    } else {
+        version
+    };
+    let (answered, mut body) =
+        decode_response_header(answer, api, version).map_err(|error| error.to_string())?;
     if answered != id {
         return Err(format!("answer {answered} to question {id}"));
     }

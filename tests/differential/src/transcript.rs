@@ -1,6 +1,6 @@
 //! Answers as lines that can be compared: what must differ between two brokers is masked first.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::value::Value;
 
@@ -64,35 +64,57 @@ impl Transcript {
         for index in 0..kafka.answers.len().max(quipu.answers.len()) {
             let lines = |transcript: &Self| {
                 let mut by_path: BTreeMap<String, Vec<String>> = BTreeMap::new();
-                for (path, text) in transcript.answers.get(index).into_iter().flat_map(|answer| &answer.lines) {
+                for (path, text) in transcript.answers.get(index).into_iter().flat_map(|answer| &answer.lines)
+                {
                     by_path.entry(path.clone()).or_default().push(text.clone());
                 }
                 by_path
             };
-            let (theirs, mut ours) = (lines(kafka), lines(quipu));
-            let label = kafka.answers.get(index).or(quipu.answers.get(index)).map(|answer| answer.label.clone());
-            let mut add = |path, kafka: Option<Vec<String>>, quipu: Option<Vec<String>>| {
-                if kafka != quipu {
-                    let text = |lines: Option<Vec<String>>| lines.map_or("absent".into(), |all| all.join(" & "));
-                    found.push(Difference {
-                        label: label.clone().unwrap_or_default(),
-                        number: index + 1,
-                        path,
-                        kafka: text(kafka),
-                        quipu: text(quipu),
-                    });
-                }
+            let (theirs, ours) = (lines(kafka), lines(quipu));
+            let label =
+                kafka.answers.get(index).or(quipu.answers.get(index)).map(|answer| answer.label.clone());
+            let mut add = |path: String, kafka: String, quipu: String| {
+                let label = label.clone().unwrap_or_default();
+                found.push(Difference { label, number: index + 1, path, kafka, quipu });
             };
-            for (path, theirs) in theirs {
-                let ours = ours.remove(&path);
-                add(path, Some(theirs), ours);
+            let mut alone: BTreeMap<(String, bool), Vec<String>> = BTreeMap::new();
+            for path in theirs.keys().chain(ours.keys()).collect::<BTreeSet<_>>() {
+                match (theirs.get(path), ours.get(path)) {
+                    (Some(theirs), Some(ours)) if theirs == ours => {}
+                    (Some(theirs), Some(ours)) => add(path.clone(), theirs.join(" & "), ours.join(" & ")),
+                    (theirs_there, ours_there) => {
+                        let other = if theirs_there.is_some() { &ours } else { &theirs };
+                        let root = root_of_absence(path, other);
+                        let texts = theirs_there.or(ours_there).map(|texts| texts.join(" & "));
+                        let text = format!(
+                            "{} {}",
+                            path[root.len()..].trim_start_matches('.'),
+                            texts.unwrap_or_default()
+                        );
+                        alone
+                            .entry((root.to_owned(), theirs_there.is_some()))
+                            .or_default()
+                            .push(text.trim().to_owned());
+                    }
+                }
             }
-            for (path, ours) in ours {
-                add(path, None, Some(ours));
+            for ((root, is_theirs), texts) in alone {
+                let text = texts.join(", ");
+                match is_theirs {
+                    true => add(root, text, "absent".into()),
+                    false => add(root, "absent".into(), text),
+                }
             }
         }
         found
     }
+}
+
+/// The largest element of an array that holds `path` and is missing among `others`.
+fn root_of_absence<'a>(path: &'a str, others: &BTreeMap<String, Vec<String>>) -> &'a str {
+    let ends = path.char_indices().filter(|(_, c)| *c == ']').map(|(at, _)| &path[..=at]);
+    let missing = |root: &&str| !others.keys().any(|other| other.starts_with(*root));
+    ends.into_iter().find(missing).unwrap_or(path)
 }
 
 /// What is replaced, numbered in the order in which it is met.
@@ -105,9 +127,30 @@ pub struct Masks {
 
 /// Fields that tell elements of an array apart, best first.
 const IDENTITIES: [&str; 24] = [
-    "name", "topicName", "topic", "partitionIndex", "partition", "index", "groupId", "group", "transactionalId",
-    "apiKey", "resourceName", "brokerId", "nodeId", "feature", "entityType", "user", "offset", "baseOffset",
-    "principal", "mechanism", "key", "replicaId", "memberId", "groupInstanceId",
+    "name",
+    "topicName",
+    "topic",
+    "partitionIndex",
+    "partition",
+    "index",
+    "groupId",
+    "group",
+    "transactionalId",
+    "apiKey",
+    "resourceName",
+    "brokerId",
+    "nodeId",
+    "feature",
+    "entityType",
+    "user",
+    "offset",
+    "baseOffset",
+    "principal",
+    "mechanism",
+    "key",
+    "replicaId",
+    "memberId",
+    "groupInstanceId",
 ];
 
 /// Times of day lie between these; scenarios write times of 1970.
@@ -179,8 +222,14 @@ impl Masks {
             }
             Value::Map(_) => lines.push((path.to_owned(), "{}".into())),
             Value::List(values) if values.iter().any(|value| matches!(value, Value::Map(_))) => {
-                let mut elements: Vec<(String, &Value)> =
-                    values.iter().map(|value| (self.skeleton(value), value)).collect();
+                let mut elements: Vec<(String, &Value)> = values
+                    .iter()
+                    .filter(|value| !self.identity(value).is_some_and(|identity| is_foreign(&identity)))
+                    .map(|value| (self.skeleton(value), value))
+                    .collect();
+                if elements.is_empty() {
+                    lines.push((path.to_owned(), "[]".into()));
+                }
                 // Brokers keep these in hash tables: their order says nothing. That of records does.
                 if field != "records" {
                     elements.sort_by(|one, other| one.0.cmp(&other.0));
@@ -257,6 +306,18 @@ fn random_uuid(text: &str) -> Option<usize> {
                 _ => bytes[at + index].is_ascii_hexdigit(),
             })
     })
+}
+
+/// The part of a name that sets a scenario's names apart.
+pub fn prefix(run: u64, scenario: usize, attempt: usize) -> String {
+    // Names of one length, so that sizes and orders agree.
+    format!("d{:05}-{:04}{}-", run % 100_000, scenario % 10_000, attempt % 10)
+}
+
+/// Whether a name belongs to another scenario: its own prefix is gone by then.
+fn is_foreign(name: &str) -> bool {
+    let form: Option<String> = name.get(..13).map(|head| head.replace(|c: char| c.is_ascii_digit(), "0"));
+    form.as_deref() == Some("d00000-00000-")
 }
 
 /// Whether a broker has made that text up.
