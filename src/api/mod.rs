@@ -48,6 +48,8 @@ pub struct Row {
     pub versions: RangeInclusive<i16>,
     /// Versions that ApiVersions announces; wider than `versions` only for Produce (KAFKA-18659).
     pub announced: RangeInclusive<i16>,
+    /// A version more, which Kafka calls unstable: for `unstable.api.versions.enable`.
+    pub unstable: Option<i16>,
 }
 
 /// Why a request gets no answer and its connection is closed.
@@ -89,6 +91,11 @@ const fn stable<M: Message>() -> RangeInclusive<i16> {
     *M::VERSIONS.start()..=if M::LATEST_UNSTABLE { newest - 1 } else { newest }
 }
 
+/// What [`stable`] leaves out.
+const fn unstable<M: Message>() -> Option<i16> {
+    if M::LATEST_UNSTABLE { Some(*M::VERSIONS.end()) } else { None }
+}
+
 macro_rules! api_table {
     ($($key:ident: $module:ident :: $request:ident => $function:path),* $(,)?) => {
         /// Every API that is answered, in the order of its key.
@@ -100,10 +107,12 @@ macro_rules! api_table {
                         key: ApiKey::Produce,
                         versions: stable::<message::produce::ProduceRequest<'static>>(),
                         announced: 0..=*stable::<message::produce::ProduceRequest<'static>>().end(),
+                        unstable: None,
                     },
                     $({
                         let versions = stable::<message::$module::$request>();
-                        Row { key: ApiKey::$key, announced: versions.clone(), versions }
+                        let unstable = unstable::<message::$module::$request>();
+                        Row { key: ApiKey::$key, announced: versions.clone(), versions, unstable }
                     }),*
                 ];
                 rows.sort_by_key(|row| row.key as i16);
@@ -234,13 +243,15 @@ pub async fn answer(caller: Caller<'_>, frame: &[u8], buffer: Vec<u8>) -> Result
         peer_addr: caller.peer_addr,
         correlation_id: header.correlation_id,
     };
-    if !row.versions.contains(&header.api_version) {
+    let is_served = row.versions.contains(&header.api_version)
+        || row.unstable == Some(header.api_version) && caller.broker.settings().unstable_versions;
+    if !is_served {
         if key != ApiKey::ApiVersions {
             return Err(Close::UnsupportedVersion(key, header.api_version));
         }
         // KIP-511: a client newer than us gets the oldest form of the answer and tries again.
         cx.version = 0;
-        let frame = respond(&cx, key, &versions::unsupported(), buffer);
+        let frame = respond(&cx, key, &versions::unsupported(&cx), buffer);
         return Ok(Answer { frame: Some(frame), awaited: Awaited::default() });
     }
     dispatch(&cx, key, reader, buffer).await

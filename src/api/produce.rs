@@ -195,13 +195,16 @@ fn append(
         if let Some((_, code)) = transaction.added.iter().find(|(refused, _)| *refused == producer) {
             return Err(Refusal::from(transaction_code(*code, cx.version)));
         }
-        // SAFETY (T5): the transaction cannot end between the check and the append.
-        cx.broker
-            .transactions
-            .within(transaction.id, producer, topic.name(), data.index, || {
-                partition.append(&batch, Origin::Transaction, now)
-            })
-            .map_err(|code| transaction_code(code, cx.version))?
+        let append = || partition.append(&batch, Origin::Transaction, now);
+        if cx.version < IMPLICIT_ADD_SINCE && !cx.broker.settings().transactions.partition_verification {
+            append()
+        } else {
+            // SAFETY (T5): the transaction cannot end between the check and the append.
+            cx.broker
+                .transactions
+                .within(transaction.id, producer, topic.name(), data.index, append)
+                .map_err(|code| transaction_code(code, cx.version))?
+        }
     } else {
         partition.append(&batch, Origin::Producer, now)
     };

@@ -1,8 +1,10 @@
 //! InitProducerId (key 22): an identity for an idempotent or transactional producer.
 //!
-//! Versions 0–5 (6 is unstable in Kafka). Without a transactional id every request gets a fresh producer id, which
+//! Versions 0–5, and 6 with `unstable.api.versions.enable`. Without a transactional id every request gets a fresh producer id, which
 //! no producer ever had before, restarts included. With one the coordinator decides: version 3 brings the identity that
-//! the producer believes to have (KIP-360), from version 4 on a fenced one is told `PRODUCER_FENCED`.
+//! the producer believes to have (KIP-360), from version 4 on a fenced one is told `PRODUCER_FENCED`. With version 6 and
+//! `transaction.two.phase.commit.enable` it may have transactions that no timeout ends (KIP-939); one that was prepared
+//! cannot be kept, which Kafka 4.3 refuses in the same way.
 
 use quipu_protocol::ErrorCode;
 use quipu_protocol::message::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
@@ -29,8 +31,14 @@ pub async fn init_producer_id<'a>(
         (-1, _) | (_, -1) => return failed(ErrorCode::INVALID_REQUEST),
         identity => Some(identity),
     };
+    let timeout_ms = (!request.enable2_pc).then_some(request.transaction_timeout_ms);
     match request.transactional_id.as_deref() {
-        Some(id) => match cx.broker.transactions.init(id, request.transaction_timeout_ms, expected).await {
+        Some("") => failed(ErrorCode::INVALID_REQUEST),
+        Some(_) if request.enable2_pc && !cx.broker.settings().transactions.two_phase_commit => {
+            failed(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
+        }
+        Some(_) if request.keep_prepared_txn => failed(ErrorCode::UNSUPPORTED_VERSION),
+        Some(id) => match cx.broker.transactions.init(id, timeout_ms, expected).await {
             Ok((producer_id, producer_epoch)) => {
                 InitProducerIdResponse { producer_id, producer_epoch, ..Default::default() }
             }

@@ -37,7 +37,7 @@ pub async fn api_versions<'a>(
     let is_told = |feature: &&Feature| cx.version >= ZERO_SINCE || feature.min > 0;
     let features = cx.broker.features();
     ApiVersionsResponse {
-        api_keys: keys(),
+        api_keys: keys(cx),
         supported_features: FEATURES.iter().filter(is_told).map(supported).collect(),
         finalized_features_epoch: features.epoch,
         finalized_features: FEATURES.iter().filter_map(|feature| finalized(&features, feature)).collect(),
@@ -64,15 +64,20 @@ fn finalized(features: &Features, feature: &Feature) -> Option<FinalizedFeatureK
 }
 
 /// The answer to a version that does not exist here, in the form every client can read.
-pub fn unsupported() -> ApiVersionsResponse<'static> {
-    ApiVersionsResponse { error_code: ErrorCode::UNSUPPORTED_VERSION, api_keys: keys(), ..Default::default() }
+pub fn unsupported(cx: &Context<'_>) -> ApiVersionsResponse<'static> {
+    ApiVersionsResponse {
+        error_code: ErrorCode::UNSUPPORTED_VERSION,
+        api_keys: keys(cx),
+        ..Default::default()
+    }
 }
 
-fn keys() -> Vec<ApiVersion> {
+fn keys(cx: &Context<'_>) -> Vec<ApiVersion> {
+    let has_unstable = cx.broker.settings().unstable_versions;
     let version = |row: &Row| ApiVersion {
         api_key: row.key as i16,
         min_version: *row.announced.start(),
-        max_version: *row.announced.end(),
+        max_version: row.unstable.filter(|_| has_unstable).unwrap_or(*row.announced.end()),
     };
     table().iter().map(version).collect()
 }

@@ -52,6 +52,8 @@ pub struct Settings {
     pub transactions: TransactionSettings,
     /// `authorizer.class.name` is Kafka's own: access control lists are kept. Nothing asks them yet.
     pub keeps_acls: bool,
+    /// `unstable.api.versions.enable`
+    pub unstable_versions: bool,
 }
 
 /// Threads, connections and requests.
@@ -272,6 +274,7 @@ impl Settings {
                 two_phase_commit: layers.boolean("transaction.two.phase.commit.enable"),
             },
             keeps_acls,
+            unstable_versions: layers.boolean("unstable.api.versions.enable"),
         };
         check.ordered("group.min.session.timeout.ms", "group.max.session.timeout.ms");
         for kind in ["consumer", "share", "streams"] {

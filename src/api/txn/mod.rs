@@ -6,6 +6,8 @@ mod end;
 mod markers;
 mod offsets;
 #[cfg(test)]
+mod sim;
+#[cfg(test)]
 mod tests;
 
 pub use self::add::{add_offsets_to_txn, add_partitions_to_txn};

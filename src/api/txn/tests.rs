@@ -54,7 +54,7 @@ fn open(disk: &Arc<MemoryDisk>) -> Arc<Broker> {
     Broker::open(Config::default(), Arc::clone(disk) as _, Path::new("/data"), Clock::manual(0, 1)).unwrap()
 }
 
-fn context(broker: &Arc<Broker>, version: i16) -> Context<'_> {
+pub(super) fn context(broker: &Arc<Broker>, version: i16) -> Context<'_> {
     let address = SocketAddr::from(([127, 0, 0, 1], 9092));
     Context {
         broker,

@@ -23,6 +23,9 @@ pub const NONE: i16 = -1;
 /// The greatest epoch that a producer is given. The one above is for markers of the coordinator's own.
 pub const EPOCH_MAX: i16 = i16::MAX - 1;
 
+/// The timeout of transactions that only their producer ends (KIP-939); the number is Kafka's.
+pub const NEVER_MS: i32 = i32::MAX;
+
 /// How a client ends its transactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
@@ -262,7 +265,8 @@ impl Transaction {
 
     /// T7: aborts a transaction that has been open for too long. `None` when there is no such.
     pub fn time_out(&self, now: Millis, fresh: FreshId<'_>) -> Result<Option<Self>, ErrorCode> {
-        let is_late = now.saturating_sub(self.started_ms) > Millis::from(self.timeout_ms);
+        let is_late = self.timeout_ms != NEVER_MS
+            && now.saturating_sub(self.started_ms) > Millis::from(self.timeout_ms);
         if self.status == Status::Ongoing && is_late { self.fence(now, fresh).map(Some) } else { Ok(None) }
     }
 

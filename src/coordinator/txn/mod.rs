@@ -250,21 +250,23 @@ impl TransactionCoordinator {
 
     // ---- Requests ----
 
-    /// InitProducerId of a transactional producer (T2).
+    /// InitProducerId of a transactional producer (T2). Without a timeout its transactions stay open until it ends them
+    /// (KIP-939).
     ///
     /// # Errors
     /// Kafka's codes for it.
     pub async fn init(
         &self,
         id: &str,
-        timeout_ms: i32,
+        timeout_ms: Option<i32>,
         expected: Option<Identity>,
     ) -> Result<Identity, ErrorCode> {
         self.admit(id)?;
         let settings = self.settings();
-        if !(1..=settings.timeout_ms_max).contains(&timeout_ms) {
+        if timeout_ms.is_some_and(|timeout_ms| !(1..=settings.timeout_ms_max).contains(&timeout_ms)) {
             return Err(ErrorCode::INVALID_TRANSACTION_TIMEOUT);
         }
+        let timeout_ms = timeout_ms.unwrap_or(machine::NEVER_MS);
         if id.len() > records::ID_BYTES_MAX {
             return Err(ErrorCode::INVALID_REQUEST);
         }

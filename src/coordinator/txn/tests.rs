@@ -281,7 +281,7 @@ fn markers_are_there_when_a_transaction_has_ended() {
     run(async {
         let world = Arc::new(World::default());
         let coordinator = coordinator(&world);
-        let producer = coordinator.init("id", 1_000, None).await.unwrap();
+        let producer = coordinator.init("id", Some(1_000), None).await.unwrap();
         let partitions: [(Arc<str>, i32); 2] = [("t".into(), 0), ("u".into(), 3)];
         coordinator.add_partitions("id", producer, &partitions).await.unwrap();
         assert_eq!(coordinator.within("id", producer, "u", 3, || 7), Ok(7));
@@ -302,7 +302,7 @@ fn markers_that_failed_are_written_by_the_next_scan_and_those_of_a_lost_connecti
     run(async {
         let world = Arc::new(World::default());
         let coordinator = coordinator(&world);
-        let producer = coordinator.init("id", 1_000, None).await.unwrap();
+        let producer = coordinator.init("id", Some(1_000), None).await.unwrap();
         coordinator.add_partitions("id", producer, &[("t".into(), 0)]).await.unwrap();
         *world.broken.lock() = true;
         let refused = coordinator.end("id", producer, false, Version::Two).await;
@@ -334,7 +334,7 @@ fn markers_are_written_again_after_a_restart() {
     run(async {
         let world = Arc::new(World::default());
         let first = coordinator(&world);
-        let producer = first.init("id", 1_000, None).await.unwrap();
+        let producer = first.init("id", Some(1_000), None).await.unwrap();
         first.add_partitions("id", producer, &[("t".into(), 0)]).await.unwrap();
         *world.hanging.lock() = Some(Vec::new());
         abandon(first.end("id", producer, true, Version::Two)).await;
@@ -357,7 +357,7 @@ fn t7_a_scan_aborts_what_took_too_long_and_t12_forgets_what_is_not_used() {
     run(async {
         let world = Arc::new(World::default());
         let coordinator = coordinator(&world);
-        let producer = coordinator.init("id", 1_000, None).await.unwrap();
+        let producer = coordinator.init("id", Some(1_000), None).await.unwrap();
         coordinator.add_partitions("id", producer, &[("t".into(), 0)]).await.unwrap();
         world.now.store(coordinator.next_deadline(), Ordering::Relaxed);
         coordinator.run_due().await;
@@ -371,7 +371,7 @@ fn t7_a_scan_aborts_what_took_too_long_and_t12_forgets_what_is_not_used() {
         assert_eq!(coordinator.describe("id"), Err(ErrorCode::TRANSACTIONAL_ID_NOT_FOUND));
         assert!(world.log.lock().last().unwrap().value.is_none());
         // It may come back, as somebody new.
-        assert_ne!(coordinator.init("id", 1_000, None).await.unwrap().0, producer.0);
+        assert_ne!(coordinator.init("id", Some(1_000), None).await.unwrap().0, producer.0);
     });
 }
 
@@ -382,11 +382,11 @@ fn t2_timeouts_and_names_have_bounds() {
         let coordinator = coordinator(&world);
         for timeout in [0, -1, 15 * 60 * 1000 + 1] {
             assert_eq!(
-                coordinator.init("id", timeout, None).await,
+                coordinator.init("id", Some(timeout), None).await,
                 Err(ErrorCode::INVALID_TRANSACTION_TIMEOUT)
             );
         }
-        assert_eq!(coordinator.init("", 1, None).await, Err(ErrorCode::INVALID_REQUEST));
+        assert_eq!(coordinator.init("", Some(1), None).await, Err(ErrorCode::INVALID_REQUEST));
         let unknown = coordinator.add_partitions("x", (0, 0), &[]).await;
         assert_eq!(unknown, Err(ErrorCode::INVALID_PRODUCER_ID_MAPPING));
     });
@@ -423,13 +423,13 @@ proptest! {
         run(async {
             let world = Arc::new(World::default());
             let mut driver = coordinator(&world);
-            let mut producer = driver.init("id", 1_000, None).await.unwrap();
+            let mut producer = driver.init("id", Some(1_000), None).await.unwrap();
             let mut given = BTreeSet::from([producer]);
             for op in ops {
                 match op {
                     Op::Init(knows) => {
                         let expected = knows.then_some(producer);
-                        match driver.init("id", 1_000, expected).await {
+                        match driver.init("id", Some(1_000), expected).await {
                             Ok(next) => {
                                 assert!(given.insert(next), "{next:?} was given before");
                                 producer = next;

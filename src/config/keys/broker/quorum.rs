@@ -125,8 +125,8 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Whether a replica that lacks records may become leader when no other is left."),
     key("unclean.leader.election.interval.ms", Long, Some("300000"), AtLeast(1)).internal()
         .doc("How often Kafka looks for partitions that need an unclean election."),
-    key("unstable.api.versions.enable", Boolean, Some("false"), Any).internal().not_yet()
-        .doc("Whether API versions are offered that Kafka calls unstable."),
+    key("unstable.api.versions.enable", Boolean, Some("false"), Any).internal().acts()
+        .doc("Whether API versions are offered that Kafka calls unstable: InitProducerId 6, with which producers commit in two phases."),
     key("unstable.feature.versions.enable", Boolean, Some("false"), Any).internal().not_yet()
         .doc("Whether feature levels are offered that Kafka calls unstable."),
 ];

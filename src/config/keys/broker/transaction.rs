@@ -19,8 +19,8 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("How often transactions that took too long are looked for."),
     key("transaction.max.timeout.ms", Int, Some("900000"), AtLeast(1)).acts()
         .doc("Longest timeout that a producer may ask for its transactions."),
-    key("transaction.partition.verification.enable", Boolean, Some("true"), Any).cluster_wide().not_yet()
-        .doc("Whether a produce request of a transaction is checked against its coordinator."),
+    key("transaction.partition.verification.enable", Boolean, Some("true"), Any).cluster_wide().acts()
+        .doc("Whether a produce request of a transaction is checked against its coordinator. Those of clients with an epoch per transaction always are."),
     key("transaction.remove.expired.transaction.cleanup.interval.ms", Int, Some("3600000"), AtLeast(1)).acts()
         .doc("How often transactional ids that ran out are removed."),
     key("transaction.state.log.load.buffer.size", Int, Some("5242880"), AtLeast(1))
@@ -33,8 +33,8 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Replicas of the transaction topic; always 1 here."),
     key("transaction.state.log.segment.bytes", Int, Some("104857600"), AtLeast(1)).acts()
         .doc("Size at which the transaction topic goes on in a new segment file."),
-    key("transaction.two.phase.commit.enable", Boolean, Some("false"), Any).not_yet()
-        .doc("Whether producers may prepare a transaction and decide on it after a crash (KIP-939)."),
+    key("transaction.two.phase.commit.enable", Boolean, Some("false"), Any).acts()
+        .doc("Whether producers may have transactions that no timeout ends, for a coordinator outside to decide on (KIP-939)."),
     key("transactional.id.expiration.ms", Int, Some("604800000"), AtLeast(1)).acts()
         .doc("How long a transactional id that is not used is remembered."),
 ];
