@@ -1,5 +1,6 @@
 //! Transactions request by request, in both forms that clients know, against a broker in memory.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -33,15 +34,18 @@ use quipu_storage::disk::{Disk, MemoryDisk};
 use super::*;
 use crate::broker::{Broker, CreateTopic};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Sources};
 
 /// Produce and TxnOffsetCommit of clients of version 1 and 2, and their EndTxn.
 const ONE: (i16, i16, i16) = (11, 4, 4);
 const TWO: (i16, i16, i16) = (12, 5, 5);
 
+fn run<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
 fn with_broker<F: Future<Output = ()>>(test: impl FnOnce(Arc<Broker>, Arc<MemoryDisk>) -> F) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
+    run(async {
         let disk = Arc::new(MemoryDisk::new());
         let broker = open(&disk);
         broker.create_topic(CreateTopic { partitions: Some(2), ..CreateTopic::with_defaults("t") }).unwrap();
@@ -50,8 +54,14 @@ fn with_broker<F: Future<Output = ()>>(test: impl FnOnce(Arc<Broker>, Arc<Memory
 }
 
 fn open(disk: &Arc<MemoryDisk>) -> Arc<Broker> {
+    open_with(disk, &[])
+}
+
+fn open_with(disk: &Arc<MemoryDisk>, overrides: &[&str]) -> Arc<Broker> {
     disk.create_dir_all(Path::new("/data")).unwrap();
-    Broker::open(Config::default(), Arc::clone(disk) as _, Path::new("/data"), Clock::manual(0, 1)).unwrap()
+    let overrides = overrides.iter().map(|text| (*text).to_owned()).collect();
+    let (config, _) = Config::load(Sources { overrides, ..Default::default() }).unwrap();
+    Broker::open(config, Arc::clone(disk) as _, Path::new("/data"), Clock::manual(0, 1)).unwrap()
 }
 
 pub(super) fn context(broker: &Arc<Broker>, version: i16) -> Context<'_> {
@@ -363,5 +373,115 @@ fn t7_a_transaction_that_is_left_open_is_aborted_and_its_producer_shut_out() {
         assert_eq!(produce(&broker, 12, producer, 1).await, ErrorCode::INVALID_PRODUCER_EPOCH);
         assert_eq!(end(&broker, 5, producer, true).await.error_code, ErrorCode::INVALID_TXN_STATE);
         assert_eq!(fetch(&broker, 1).await.aborted_transactions.unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn t5_an_operator_may_let_clients_of_version_one_write_unverified() {
+    let disk = Arc::new(MemoryDisk::new());
+    run(async {
+        let broker = open_with(&disk, &["transaction.partition.verification.enable=false"]);
+        broker.create_topic(CreateTopic { partitions: Some(2), ..CreateTopic::with_defaults("t") }).unwrap();
+        let producer = init(&broker).await;
+        assert_eq!(produce(&broker, 11, producer, 0).await, ErrorCode::NONE);
+        // Nobody will end what the coordinator knows nothing of.
+        assert_eq!((state(&broker).await.as_str(), latest(&broker, 1).await), ("Empty", 0));
+        // Version 2 says itself what it adds, so it is held to it.
+        let other = (producer.0, producer.1 + 1);
+        assert_eq!(produce(&broker, 12, other, 0).await, ErrorCode::INVALID_PRODUCER_EPOCH);
+    });
+}
+
+#[test]
+fn kip_939_a_transaction_in_two_phases_is_ended_by_its_producer_alone() {
+    let request = |enable2_pc, keep_prepared_txn| InitProducerIdRequest {
+        transactional_id: Some("id".into()),
+        transaction_timeout_ms: 1_000,
+        enable2_pc,
+        keep_prepared_txn,
+        ..Default::default()
+    };
+    run(async {
+        let disk = Arc::new(MemoryDisk::new());
+        let broker = open(&disk);
+        let answer =
+            crate::api::producers::init_producer_id(&context(&broker, 6), request(true, false)).await;
+        assert_eq!(answer.error_code, ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
+        broker.close().unwrap();
+        drop(broker);
+        let broker = open_with(&disk, &["transaction.two.phase.commit.enable=true"]);
+        broker.create_topic(CreateTopic { partitions: Some(2), ..CreateTopic::with_defaults("t") }).unwrap();
+        let answer = crate::api::producers::init_producer_id(&context(&broker, 6), request(true, true)).await;
+        assert_eq!(answer.error_code, ErrorCode::UNSUPPORTED_VERSION);
+        let answer =
+            crate::api::producers::init_producer_id(&context(&broker, 6), request(true, false)).await;
+        assert_eq!(answer.error_code, ErrorCode::NONE);
+        let producer = (answer.producer_id, answer.producer_epoch);
+        assert_eq!(produce(&broker, 12, producer, 0).await, ErrorCode::NONE);
+        // 30 days, after which any timeout that fits a request would have run out.
+        broker.clock.advance(30 * 24 * 3_600_000);
+        broker.transactions.run_due().await;
+        assert_eq!(state(&broker).await, "Ongoing");
+        assert_eq!(end(&broker, 5, producer, true).await.error_code, ErrorCode::NONE);
+        assert_eq!(latest(&broker, 1).await, 2);
+    });
+}
+
+#[test]
+fn kip_939_the_unstable_version_is_offered_where_an_operator_wants_it() {
+    run(async {
+        for (overrides, newest) in [(&[][..], 5), (&["unstable.api.versions.enable=true"][..], 6)] {
+            let broker = open_with(&Arc::new(MemoryDisk::new()), overrides);
+            let answer = crate::api::versions::api_versions(&context(&broker, 0), Default::default()).await;
+            let offered = answer.api_keys.iter().find(|offered| offered.api_key == 22).unwrap();
+            assert_eq!(offered.max_version, newest);
+            // Header of version 2 (key, version, correlation id, no client id, no tags), then the body: no transactional
+            // id, a timeout, no identity, neither of the two flags, no tags.
+            let frame = b"\x00\x16\x00\x06\x00\x00\x00\x07\xff\xff\x00\
+                \x00\x00\x00\x03\xe8\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00";
+            let address = SocketAddr::from(([127, 0, 0, 1], 9092));
+            let caller = crate::api::Caller { broker: &broker, local_addr: address, peer_addr: address };
+            let answer = crate::api::answer(caller, frame, Vec::new()).await;
+            assert_eq!(answer.is_ok(), newest == 6, "{answer:?}");
+        }
+    });
+}
+
+#[test]
+fn t2_producer_ids_are_never_given_twice_however_the_broker_ends() {
+    let disk = Arc::new(MemoryDisk::new());
+    run(async {
+        let mut given = BTreeSet::new();
+        for life in 0..4 {
+            let broker = open(&disk);
+            for _ in 0..1_500 {
+                let request = InitProducerIdRequest { transactional_id: None, ..Default::default() };
+                let answer = crate::api::producers::init_producer_id(&context(&broker, 5), request).await;
+                assert_eq!((answer.error_code, answer.producer_epoch), (ErrorCode::NONE, 0));
+                assert!(given.insert(answer.producer_id), "{} was given twice", answer.producer_id);
+            }
+            if life % 2 == 0 {
+                broker.close().unwrap();
+            }
+        }
+    });
+}
+
+#[test]
+fn t13_transactions_are_listed_by_how_long_they_have_been_open() {
+    with_broker(|broker, _| async move {
+        broker.clock.advance(1);
+        let producer = init(&broker).await;
+        let listed = async |duration_filter, producer_id_filters| {
+            let request =
+                ListTransactionsRequest { duration_filter, producer_id_filters, ..Default::default() };
+            list_transactions(&context(&broker, 1), request).await.transaction_states.len()
+        };
+        // What is not open has no duration.
+        assert_eq!((listed(-1, vec![]).await, listed(0, vec![]).await), (1, 0));
+        assert_eq!(produce(&broker, 12, producer, 0).await, ErrorCode::NONE);
+        broker.clock.advance(500);
+        assert_eq!((listed(499, vec![]).await, listed(500, vec![]).await), (1, 0));
+        assert_eq!((listed(-1, vec![producer.0]).await, listed(-1, vec![producer.0 + 1]).await), (1, 0));
     });
 }

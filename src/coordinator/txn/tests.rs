@@ -352,6 +352,50 @@ fn markers_are_written_again_after_a_restart() {
     });
 }
 
+/// KAFKA-20090: a transaction at the last epoch is fenced with the one above, and neither that nor a restart in between
+/// keeps its markers from being written, or the id from being used again.
+#[test]
+fn t6_the_greatest_epoch_is_seen_through_after_a_restart() {
+    run(async {
+        let world = Arc::new(World::default());
+        world.next_id.store(7, Ordering::Relaxed);
+        let last = Transaction { producer_id: 5, ..ongoing(EPOCH_MAX) };
+        world.log.lock().push(records::encode("id", Some(&last)).unwrap());
+        let first = coordinator(&world);
+        *world.broken.lock() = true;
+        assert!(first.init("id", Some(1_000), None).await.is_err());
+        assert_eq!(status(&first), Status::PrepareAbort);
+        *world.broken.lock() = false;
+
+        let second = coordinator(&world);
+        second.run_due().await;
+        assert_eq!(status(&second), Status::CompleteAbort);
+        let marker = world.markers.lock()[0].2;
+        assert_eq!((marker.producer_id, marker.producer_epoch, marker.is_commit), (5, i16::MAX, false));
+        let (producer_id, epoch) = second.init("id", Some(1_000), None).await.unwrap();
+        assert_eq!((producer_id, epoch), (7, 1));
+    });
+}
+
+/// KAFKA-20357: the answer that gave the producer its new id was lost, and the coordinator started again meanwhile.
+#[test]
+fn t1_the_last_epoch_is_remembered_across_a_restart() {
+    run(async {
+        let world = Arc::new(World::default());
+        world.next_id.store(7, Ordering::Relaxed);
+        let last = Transaction { producer_id: 5, ..ongoing(EPOCH_MAX) };
+        world.log.lock().push(records::encode("id", Some(&last)).unwrap());
+        let producer = (5, EPOCH_MAX);
+        let told = coordinator(&world).end("id", producer, true, Version::Two).await.unwrap();
+        assert_eq!(told, (7, 0));
+        // The same request again gets the same answer, and so does a producer that only asks who it is.
+        let again = coordinator(&world).end("id", producer, true, Version::Two).await;
+        assert_eq!(again, Ok((7, 0)));
+        let asked = coordinator(&world).init("id", Some(1_000), Some(producer)).await;
+        assert_eq!(asked, Ok((7, 0)));
+    });
+}
+
 #[test]
 fn t7_a_scan_aborts_what_took_too_long_and_t12_forgets_what_is_not_used() {
     run(async {

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from .base import CLIENTS, INSTALLED, KAFKA_JARS, ROOT, Failure
 
@@ -16,6 +17,7 @@ RUST_TARGET = INSTALLED / "rust-target"
 JAVA = INSTALLED / "java"
 STREAMS = INSTALLED / "streams"
 NODE = INSTALLED / "node"
+CKJS = INSTALLED / "ckjs"
 DATASETS = NODE / "node_modules" / "vega-datasets" / "data"
 
 
@@ -76,6 +78,22 @@ def node():
         step(["npm", "ci", "--no-audit", "--no-fund"], cwd=NODE)
 
     once("node", manifests, install)
+
+
+def ckjs():
+    """The client that wraps librdkafka, against Debian's libraries: no ready-made binary is fetched."""
+    manifest = CLIENTS / "node" / "ckjs" / "package.json"
+
+    def install():
+        if not Path("/usr/include/zstd.h").exists():
+            packages = ["libcurl4-openssl-dev", "libsasl2-dev", "libssl-dev", "libzstd-dev", "zlib1g-dev"]
+            step(["apt-get", "update", "-qq"])
+            step(["apt-get", "install", "-y", "-qq", *packages], env=dict(os.environ, DEBIAN_FRONTEND="noninteractive"))
+        CKJS.mkdir(parents=True, exist_ok=True)
+        shutil.copy(manifest, CKJS)
+        step(["npm", "install", "--no-audit", "--no-fund"], cwd=CKJS, env=dict(os.environ, CKJS_LINKING="dynamic"))
+
+    once("ckjs", [manifest], install)
 
 
 def java():

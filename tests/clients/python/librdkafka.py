@@ -3,6 +3,7 @@
 What the other Python client's program says of itself holds here too.
 """
 
+import os
 import sys
 import time
 
@@ -186,7 +187,17 @@ def admin(bench):
     refused("UNKNOWN_TOPIC_OR_PART", lambda: bench.admin.delete_topics([topic])[topic].result(PATIENCE_S))
 
 
-SCENARIOS = {f.__name__: f for f in (idempotent, transactions, admin)}
+def leave(bench):
+    """Begins a transaction, publishes a record in it, and goes away without a word."""
+    topic = bench.topic("left", 1)
+    producer = bench.producer(transactional_id=bench.name("leaver"))
+    producer.init_transactions(PATIENCE_S)
+    producer.begin_transaction()
+    acknowledged(producer, topic, [b"left behind"])
+    os._exit(0)
+
+
+SCENARIOS = {f.__name__: f for f in (idempotent, transactions, admin, leave)}
 
 
 def main():
