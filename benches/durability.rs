@@ -48,10 +48,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const PRODUCE_VERSION: i16 = 9;
 
 fn main() -> Measured<()> {
-    let root = std::env::var_os("QUIPU_BENCH_DIR").map_or_else(
-        || PathBuf::from(env!("CARGO_TARGET_TMPDIR")),
-        PathBuf::from,
-    );
+    let root = std::env::var_os("QUIPU_BENCH_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from);
     let root = tempfile::tempdir_in(root)?;
     println!("{:<58} {:>12} {:>12} {:>8}  goal", "", "quipu", "floor", "ratio");
     let chosen: Vec<_> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
@@ -140,7 +138,13 @@ fn one_partition(dir: &Path) -> Measured<()> {
         let goal = ">= 1x";
         line(&format!("sync, one partition, {name} batches, 1 in flight"), alone, floor, "MB/s", "");
         let own = broker.load(&frames, 1, Until::Time(MEASURED))?;
-        line(&format!("sync, one partition, {name} batches, {IN_FLIGHT} in flight"), own, floor, "MB/s", goal);
+        line(
+            &format!("sync, one partition, {name} batches, {IN_FLIGHT} in flight"),
+            own,
+            floor,
+            "MB/s",
+            goal,
+        );
         broker.kill()?;
     }
     Ok(())
@@ -150,7 +154,8 @@ fn one_partition(dir: &Path) -> Measured<()> {
 fn many_partitions(dir: &Path) -> Measured<()> {
     const PRODUCERS: i32 = 16;
     println!("1,000 files, a 16 KiB write and a sync each: {}", parallel_floor(dir)?);
-    let per_producer = |producer: i32| (producer * PARTITIONS / PRODUCERS)..((producer + 1) * PARTITIONS / PRODUCERS);
+    let per_producer =
+        |producer: i32| (producer * PARTITIONS / PRODUCERS)..((producer + 1) * PARTITIONS / PRODUCERS);
     let broker = Broker::start(&dir.join("data"), &[])?;
     broker.create_topic("one", 1)?;
     broker.create_topic("many", PARTITIONS)?;
@@ -238,9 +243,8 @@ impl Broker {
 
     /// Asks for the end of every partition, in one request, and checks that all know it.
     fn end_offsets(&self, topic: &str, partitions: i32) -> Measured<()> {
-        let partitions = (0..partitions).map(|index| {
-            ListOffsetsPartition::default().with_partition_index(index).with_timestamp(-1)
-        });
+        let partitions = (0..partitions)
+            .map(|index| ListOffsetsPartition::default().with_partition_index(index).with_timestamp(-1));
         let topic = ListOffsetsTopic::default()
             .with_name(TopicName(StrBytes::from_string(topic.to_owned())))
             .with_partitions(partitions.collect());
@@ -359,9 +363,8 @@ fn produce_frame(topic: &str, partitions: std::ops::Range<i32>, batch_bytes: usi
     }
     let batch = Bytes::from(builder.finish());
     let batch_bytes = (batch.len() * partitions.len()) as u64;
-    let partitions = partitions.map(|index| {
-        PartitionProduceData::default().with_index(index).with_records(Some(batch.clone()))
-    });
+    let partitions = partitions
+        .map(|index| PartitionProduceData::default().with_index(index).with_records(Some(batch.clone())));
     let topic = TopicProduceData::default()
         .with_name(TopicName(StrBytes::from_string(topic.to_owned())))
         .with_partition_data(partitions.collect());
@@ -451,7 +454,11 @@ fn parallel_floor(dir: &Path) -> Measured<String> {
 fn files_below(dir: &Path, found: &mut Vec<PathBuf>) -> Measured<()> {
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
-        if entry.file_type()?.is_dir() { files_below(&entry.path(), found)? } else { found.push(entry.path()) }
+        if entry.file_type()?.is_dir() {
+            files_below(&entry.path(), found)?
+        } else {
+            found.push(entry.path())
+        }
     }
     Ok(())
 }

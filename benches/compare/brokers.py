@@ -198,6 +198,13 @@ class Quipu(Broker):
         return {"quipu.durability": durability} if durability else {}
 
 
+class QuipuDev(Quipu):
+    """The form for tests, which keeps everything in memory."""
+
+    def command(self):
+        return [self.binary, "dev", "--port", self.port]
+
+
 class Kafka(Broker):
     """As Kafka's documentation advises for a single node: its own start script's heap and collector."""
 

@@ -131,6 +131,11 @@ def w7(run):
 
 @workload("W8", "groups: all members join, one leaves")
 def w8(run):
+    for broker in run.brokers:
+        if "group" not in broker.lacks:
+            # The first group of a broker makes the topic that offsets are kept in.
+            broker.create("w8-first", 2)
+            clients.load(broker, "group", "w8-first", 60, clients=1, each=2)
     for members in run.scale.members:
         run.each(f"franz-go, {members:,} members", loaded("group", clients=members, each=max(members, 2), limit_s=90), None, needs="group", partitions=max(members, 2), rounds=1)
 
@@ -152,6 +157,10 @@ def w9(run):
         finally:
             broker.remove()
 
+    for number in range(run.rounds):
+        for broker in run.brokers:
+            if broker.name == "quipu":
+                run.note("dev, in memory", broker, lambda b: started(brokers.QuipuDev, 0))
     for partitions in run.scale.start_partitions:
         for number in range(run.rounds):
             for broker in run.order(number):
@@ -176,8 +185,8 @@ def w10(run):
         began, least, at = time.monotonic(), broker.disk_bytes(), time.monotonic()
         first = least
         beside.start()
-        # Done when nothing more goes away; a cleaner that waits between turns gets time for that.
-        while time.monotonic() - at < run.scale.compact_patience_s:
+        # Done when nothing more goes away; a cleaner that looks now and then is given time to begin.
+        while time.monotonic() - at < run.scale.compact_patience_s * (1 if least < first else 3):
             time.sleep(0.2)
             now = broker.disk_bytes()
             if now < least * 0.995:
