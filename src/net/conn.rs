@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -18,9 +18,10 @@ use std::time::Duration;
 
 use quipu_protocol::ErrorCode;
 use quipu_protocol::primitives::Frame;
-use tokio::io::{AsyncWriteExt, Interest};
+use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::frame::{FrameLimits, frame_bytes};
 use crate::api;
@@ -119,6 +120,9 @@ impl Connection<'_> {
             other_bytes: OTHER_FRAME_BYTES,
         };
         let mut stopping = self.broker.stopping();
+        // Both live as long as the connection: made anew for each request they would cost more than decoding it.
+        let mut stopped = pin!(stopping.wait_for(|stop| *stop));
+        let mut silence = Silence::new(idle_patience(self.broker));
         let mut is_stopping = false;
         loop {
             if !is_stopping {
@@ -129,6 +133,8 @@ impl Connection<'_> {
                 return Ok(());
             }
             let may_read = self.held.len() < HELD_MAX && !is_stopping;
+            let is_partial = !self.input.pending().is_empty();
+            silence.begins(if is_partial { PARTIAL_FRAME_PATIENCE } else { idle_patience(self.broker) });
             tokio::select! {
                 biased;
                 outcome = front_durable(&mut self.held), if !self.held.is_empty() => {
@@ -136,7 +142,11 @@ impl Connection<'_> {
                 }
                 read = read(&mut self.stream, &mut self.input, &mut self.room, &self.pool, self.broker, limits),
                     if may_read => read?,
-                _ = stopping.wait_for(|stop| *stop), if !is_stopping => is_stopping = true,
+                () = silence.too_long(), if may_read => return Err(is_partial.then(|| {
+                    let seconds = PARTIAL_FRAME_PATIENCE.as_secs();
+                    format!("half a request came, then nothing for {seconds} seconds")
+                })),
+                _ = &mut stopped, if !is_stopping => is_stopping = true,
             }
         }
     }
@@ -222,21 +232,12 @@ async fn read(
     broker: &Broker,
     limits: FrameLimits,
 ) -> Result<(), Ended> {
-    let partial = !input.pending().is_empty();
-    let patience = if partial { PARTIAL_FRAME_PATIENCE } else { idle_patience(broker) };
-    if !partial {
+    if input.pending().is_empty() {
         // Nothing is held while nothing comes.
         pool.give(std::mem::take(&mut input.bytes));
         input.start = 0;
     }
-    match tokio::time::timeout(patience, stream.readable()).await {
-        Ok(ready) => ready.map_err(lost)?,
-        Err(_) if partial => {
-            let seconds = PARTIAL_FRAME_PATIENCE.as_secs();
-            return Err(Some(format!("half a request came, then nothing for {seconds} seconds")));
-        }
-        Err(_) => return Err(None),
-    }
+    poll_fn(|cx| stream.poll_read_ready(cx)).await.map_err(lost)?;
     if input.bytes.capacity() == 0 {
         input.bytes = pool.take();
     }
@@ -251,12 +252,45 @@ async fn read(
         })?);
     }
     input.make_room(wanted);
-    match stream.try_read_buf(&mut input.bytes) {
+    // Unlike `try_read_buf` this knows that a short read has emptied the socket, and spares the next turn a call
+    // that finds nothing.
+    match stream.read_buf(&mut input.bytes).await {
         Ok(0) => Err(None),
         Ok(_) => Ok(()),
-        // Readiness is a hint.
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
         Err(error) => Err(lost(error)),
+    }
+}
+
+/// How long nothing has come. One timer for the whole connection: it is not moved for each request, but looks when it
+/// fires whether the silence began later than it thought.
+struct Silence {
+    timer: Pin<Box<Sleep>>,
+    ends: Instant,
+}
+
+impl Silence {
+    fn new(patience: Duration) -> Self {
+        let ends = Instant::now() + patience;
+        Self { timer: Box::pin(sleep_until(ends)), ends }
+    }
+
+    /// Starts to count, up to `patience`.
+    fn begins(&mut self, patience: Duration) {
+        self.ends = Instant::now() + patience;
+        if self.ends < self.timer.deadline() {
+            self.timer.as_mut().reset(self.ends);
+        }
+    }
+
+    /// Resolves when the patience is at its end.
+    async fn too_long(&mut self) {
+        loop {
+            self.timer.as_mut().await;
+            if Instant::now() >= self.ends {
+                return;
+            }
+            self.timer.as_mut().reset(self.ends);
+        }
     }
 }
 
@@ -362,11 +396,15 @@ impl Output {
                     break;
                 }
             }
-            // A peer that asks and never reads must not stay for ever.
-            let wrote = tokio::time::timeout(WRITE_PATIENCE, stream.write_vectored(&slices[..count])).await;
-            match wrote.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                n => written += n,
+            match stream.try_write_vectored(&slices[..count]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => written += n,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // A peer that asks and never reads must not stay for ever.
+                    let writable = tokio::time::timeout(WRITE_PATIENCE, stream.writable()).await;
+                    writable.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+                }
+                Err(error) => return Err(error),
             }
         }
         self.bytes = 0;
