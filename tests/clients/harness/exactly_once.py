@@ -103,14 +103,15 @@ def kills(binary, log, feed, commands, check, folder, apart):
         broker.stop_hard()
 
 
-def copy(binary, protocol):
-    """Three workers copy a topic in transactions: the copy is the original, record for record."""
+def copy(binary, version, protocol):
+    """Three workers copy a topic in transactions of a version, as members of a group under a protocol: the copy is the
+    original, record for record."""
 
     def scenario(_bootstrap, prefix, log, folder):
         return kills(
             binary,
             log,
-            lambda at: [*COPY, at, prefix, "feed", SECONDS, RATE],
+            lambda at: [*COPY, at, prefix, "feed", SECONDS, RATE, version],
             lambda at: [[*COPY, at, prefix, "work", f"{prefix}-{n}", protocol] for n in range(WORKERS)],
             lambda at, fed: [*COPY, at, prefix, "check", re.search(r"published (\d+)", fed)[1], DRAIN_S],
             folder,

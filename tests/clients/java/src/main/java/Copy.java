@@ -1,8 +1,7 @@
 import java.time.Duration;
 import java.util.*;
 import java.util.concurrent.atomic.AtomicInteger;
-import org.apache.kafka.clients.admin.Admin;
-import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.clients.admin.*;
 import org.apache.kafka.clients.consumer.*;
 import org.apache.kafka.clients.producer.*;
 import org.apache.kafka.common.KafkaException;
@@ -13,7 +12,9 @@ import org.apache.kafka.common.serialization.*;
  * Copies a topic exactly once, while brokers and workers are killed:
  *
  * <pre>
- * Copy BOOTSTRAP PREFIX feed SECONDS RATE      publishes numbered records, so many a second; prints how many
+ * Copy BOOTSTRAP PREFIX feed SECONDS RATE VERSION
+ *                                              publishes numbered records, so many a second; prints how many.
+ *                                              VERSION is the transaction.version that the workers will find
  * Copy BOOTSTRAP PREFIX work NAME PROTOCOL     consumes, transforms, produces and commits in one transaction, until killed
  * Copy BOOTSTRAP PREFIX check COUNT SECONDS    waits for the copy, and compares it with what was published
  * </pre>
@@ -41,16 +42,21 @@ public final class Copy {
     public static void main(String[] arguments) throws Exception {
         var copy = new Copy(arguments[0], arguments[1]);
         switch (arguments[2]) {
-            case "feed" -> copy.feed(Integer.parseInt(arguments[3]), Integer.parseInt(arguments[4]));
+            case "feed" -> copy.feed(Integer.parseInt(arguments[3]), Integer.parseInt(arguments[4]), Short.parseShort(arguments[5]));
             case "work" -> copy.work(arguments[3], arguments[4]);
             case "check" -> copy.check(Integer.parseInt(arguments[3]), Integer.parseInt(arguments[4]));
             default -> throw new IllegalArgumentException(arguments[2]);
         }
     }
 
-    private void feed(int seconds, int rate) throws Exception {
+    private void feed(int seconds, int rate, short version) throws Exception {
         try (var admin = Admin.create(Map.of("bootstrap.servers", bootstrap))) {
             admin.createTopics(List.of(new NewTopic(from, PARTITIONS, (short) 1), new NewTopic(to, PARTITIONS, (short) 1))).all().get();
+            short found = admin.describeFeatures().featureMetadata().get().finalizedFeatures().get("transaction.version").maxVersionLevel();
+            if (found != version) {
+                var update = new FeatureUpdate(version, FeatureUpdate.UpgradeType.SAFE_DOWNGRADE);
+                admin.updateFeatures(Map.of("transaction.version", update), new UpdateFeaturesOptions()).all().get();
+            }
         }
         System.out.println("created");
         int count = seconds * rate;
