@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use quipu_protocol::ErrorCode;
-use quipu_storage::disk::Disk;
+use quipu_storage::disk::{Disk, OpenMode};
 use quipu_storage::{Millis, ProducerId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -194,6 +194,13 @@ impl Broker {
             make_durably(&*disk, topics.root(), data_dir)?;
         }
         remove_leftovers(&topics, &*disk)?;
+        if settings.log.sync_together && !disk.is_volatile() {
+            topics.sync_together().map_err(|error| StartError::io(topics.root(), error))?;
+        }
+        if !take_clean_mark(&*disk, data_dir)? {
+            // Else each log is opened when it is first asked for.
+            topics.recover(now);
+        }
         let next = catalog.state().next_producer_id;
         let features = RwLock::new(Arc::new(catalog.state().features.clone()));
         let broker = Arc::new_cyclic(|weak| Self {
@@ -289,6 +296,9 @@ impl Broker {
             self.topics.faults.unclean.increment();
         }
         let faults = &self.topics.faults;
+        if !faults.lost_writes() {
+            leave_clean_mark(self.topics.disk(), &self.data_dir);
+        }
         if faults.lost_writes() {
             return Err(format!(
                 "stopped, but not cleanly: writing or syncing failed for {} logs, {} could not be closed; \
@@ -673,6 +683,25 @@ fn stopped() -> Refused {
 fn storage_failed(error: crate::catalog::CatalogError) -> Refused {
     tracing::error!("{error}");
     Refused::new(ErrorCode::KAFKA_STORAGE_ERROR, error.to_string())
+}
+
+/// Says that the last stop was clean, so that no log needs looking after before it is asked for. Only that: how far a log
+/// is to be believed, its own files say.
+const CLEAN_MARK: &str = "clean-stop";
+
+/// Whether the last stop was clean; from here on, it is not known of the next one.
+fn take_clean_mark(disk: &dyn Disk, data_dir: &Path) -> Result<bool, StartError> {
+    let path = data_dir.join(CLEAN_MARK);
+    match disk.remove_file(&path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(StartError::io(&path, error)),
+    }
+}
+
+fn leave_clean_mark(disk: &dyn Disk, data_dir: &Path) {
+    // Without it, the next start looks after each log and finds nothing to do.
+    let _ = disk.open(&data_dir.join(CLEAN_MARK), OpenMode::OpenOrCreate);
 }
 
 /// Makes a directory of a new data directory so that its name, and those above it, survive a power cut.

@@ -121,8 +121,8 @@ pub struct LogSettings {
     pub cleaner_dedupe_bytes: i64,
     /// `log.cleaner.io.max.bytes.per.second`
     pub cleaner_io_bytes_per_second: f64,
-    /// `num.recovery.threads.per.data.dir`
-    pub recovery_threads: usize,
+    /// `quipu.sync.method` is `syncfs`.
+    pub sync_together: bool,
 }
 
 /// The times of one kind of group.
@@ -251,7 +251,7 @@ impl Settings {
                 cleaner_backoff_ms: layers.long("log.cleaner.backoff.ms"),
                 cleaner_dedupe_bytes: layers.long("log.cleaner.dedupe.buffer.size"),
                 cleaner_io_bytes_per_second: layers.real("log.cleaner.io.max.bytes.per.second"),
-                recovery_threads: layers.size("num.recovery.threads.per.data.dir"),
+                sync_together: layers.text("quipu.sync.method").as_deref() == Some("syncfs"),
             },
             groups: groups(layers),
             offsets: OffsetSettings {

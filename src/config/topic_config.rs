@@ -128,10 +128,8 @@ impl TopicConfig {
     pub fn new(overrides: &TopicOverrides, layers: &Layers) -> Self {
         let view = View { overrides, layers };
         let level = |key| view.int(key);
-        let interval_ms = match view.long("flush.ms") {
-            i64::MAX => layers.long("quipu.durability.interval.ms"),
-            ms => ms.max(1),
-        };
+        let flush_messages = view.long("flush.messages");
+        let flush_ms = view.long("flush.ms");
         let policy = view.list("cleanup.policy");
         let says = |word: &str| policy.iter().any(|item| item == word);
         Self {
@@ -148,11 +146,16 @@ impl TopicConfig {
             index_interval_bytes: view.int("index.interval.bytes"),
             preallocate: view.boolean("preallocate"),
             file_delete_delay_ms: view.long("file.delete.delay.ms"),
-            flush_messages: view.long("flush.messages"),
-            flush_ms: view.long("flush.ms"),
+            flush_messages,
+            flush_ms,
             durability: match view.text("quipu.durability").as_str() {
-                "os" => Durability::Os,
-                "interval" => Durability::Interval { ms: interval_ms },
+                // Kafka flushes such a log before it answers, whatever else is set.
+                _ if flush_messages == 1 => Durability::Sync,
+                "os" if flush_ms == i64::MAX => Durability::Os,
+                "interval" if flush_ms == i64::MAX => {
+                    Durability::Interval { ms: layers.long("quipu.durability.interval.ms") }
+                }
+                "os" | "interval" => Durability::Interval { ms: flush_ms.max(1) },
                 _ => Durability::Sync,
             },
             max_message_bytes: view.int("max.message.bytes"),
@@ -377,6 +380,18 @@ mod tests {
             durability(&[("quipu.durability", "interval"), ("flush.ms", "20")]),
             Durability::Interval { ms: 20 }
         );
+        assert_eq!(
+            durability(&[("quipu.durability", "os"), ("flush.ms", "0")]),
+            Durability::Interval { ms: 1 }
+        );
+        // Kafka answers after the flush, too.
+        assert_eq!(durability(&[("quipu.durability", "os"), ("flush.messages", "1")]), Durability::Sync);
+        assert_eq!(
+            durability(&[("quipu.durability", "interval"), ("flush.messages", "1")]),
+            Durability::Sync
+        );
+        // What Kafka would flush now and then is never less durable than without that wish.
+        assert_eq!(durability(&[("flush.ms", "60000"), ("flush.messages", "100")]), Durability::Sync);
     }
 
     #[test]

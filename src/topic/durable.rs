@@ -2,32 +2,39 @@
 //!
 //! ```text
 //! append ──> ask for a flush ──> queue of partitions ──> flusher thread: sync, publish, tell who waits
-//!                 (not queued twice)
+//!   └──> ask for one soon ──> timer ──┘  (not queued twice)
 //! ```
 //! A flush takes all that was appended before it began; what arrives meanwhile waits for the next. No sync runs on a
 //! network thread, and many partitions flush side by side, so that the file system's journal can commit them together.
 //! A sync that failed is never tried again: the log is fenced and the answers are withheld.
+//!
+//! Where the data directory has a file system of its own (`quipu.sync.method`), many partitions that wait together are
+//! synced by one call for all of it. An error then concerns all of them: the call does not say whose bytes are lost.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use quipu_protocol::ErrorCode;
-use quipu_storage::Offset;
+use quipu_storage::disk::FileSystem;
+use quipu_storage::{Flush, Offset};
 use tokio::sync::oneshot;
 
 use super::partition::Partition;
+
+#[cfg(test)]
+mod tests;
 
 /// Most flusher threads. The journal merges what they sync at once; beyond a few dozen nothing is gained.
 const THREADS_MAX: usize = 32;
 /// A flusher with nothing to do ends after this long.
 const THREAD_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long `interval` waits unless it is told otherwise.
-const INTERVAL: Duration = Duration::from_millis(50);
+/// From this many waiting partitions on, one sync of the whole file system is cheaper than one for each.
+const TOGETHER_MIN: usize = 8;
 
 /// When an answer to acks=all may leave, as a partition keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,12 +48,41 @@ pub enum Mode {
     Os,
 }
 
+impl Mode {
+    pub(super) fn from_number(number: u8) -> Self {
+        match number {
+            0 => Self::Sync,
+            1 => Self::Interval,
+            _ => Self::Os,
+        }
+    }
+}
+
+/// How the records of a partition become durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// When an answer may leave.
+    pub mode: Mode,
+    /// For [`Mode::Interval`]: the longest that a record waits for a sync.
+    pub interval: Duration,
+    /// So many records may wait for a sync, whatever the mode; [`i64::MAX`] is no limit (`flush.messages`).
+    pub records: i64,
+}
+
+/// A partition that nobody is going to flush.
+const IDLE: u8 = 0;
+/// It waits for its time.
+const SOON: u8 = 1;
+/// It waits for a flusher.
+const QUEUED: u8 = 2;
+
 /// The answers that wait for one partition.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     /// Bytes appended since the last flush began.
     unflushed_bytes: AtomicUsize,
-    is_queued: AtomicBool,
+    /// [`IDLE`], [`SOON`] or [`QUEUED`].
+    turn: AtomicU8,
     /// A transaction has ended since: fetches of committed records may have more to read than was appended.
     stable_moves: AtomicBool,
     list: Mutex<VecDeque<(Offset, Told)>>,
@@ -134,13 +170,20 @@ struct Shared {
     queue: Mutex<Queue>,
     work: Condvar,
     later: Mutex<Later>,
+    sooner: Condvar,
+    /// Set where one sync may stand for many.
+    whole: OnceLock<Arc<dyn FileSystem>>,
+    /// Held while many partitions are synced together: each of them is locked then, and two who lock several would
+    /// wait for each other.
+    together: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
 struct Later {
-    partitions: Vec<Arc<Partition>>,
+    /// By the time of the flush, and in order of arrival.
+    due: BTreeMap<(Instant, u64), Arc<Partition>>,
+    arrivals: u64,
     has_thread: bool,
-    interval: Option<Duration>,
 }
 
 #[derive(Debug, Default)]
@@ -151,20 +194,59 @@ struct Queue {
 }
 
 impl Flushers {
+    /// Has many partitions that wait together synced by one call. Takes effect once; the first one stays.
+    pub fn sync_together(&self, whole: Arc<dyn FileSystem>) {
+        let _ = self.0.whole.set(whole);
+    }
+
     /// Has `partition` synced soon. A partition that is already queued is not queued again: its turn will take in what
     /// was appended until then.
     pub fn request(&self, partition: &Arc<Partition>) {
-        if partition.waiting.is_queued.swap(true, Ordering::AcqRel) {
+        if partition.waiting.turn.swap(QUEUED, Ordering::AcqRel) != QUEUED {
+            Shared::enqueue(&self.0, Arc::clone(partition));
+        }
+    }
+
+    /// Has `partition` synced within `interval`. One timer thread serves all partitions; it syncs nothing itself.
+    pub fn request_within(&self, partition: &Arc<Partition>, interval: Duration) {
+        let turn = &partition.waiting.turn;
+        if turn.compare_exchange(IDLE, SOON, Ordering::AcqRel, Ordering::Acquire).is_err() {
             return;
         }
-        let mut queue = self.0.queue.lock();
-        queue.partitions.push_back(Arc::clone(partition));
+        let Some(when) = Instant::now().checked_add(interval) else { return };
+        let mut later = self.0.later.lock();
+        later.arrivals += 1;
+        let arrival = later.arrivals;
+        let is_first = later.due.first_key_value().is_none_or(|(first, _)| when < first.0);
+        later.due.insert((when, arrival), Arc::clone(partition));
+        if !later.has_thread {
+            let shared = Arc::clone(&self.0);
+            let started = std::thread::Builder::new()
+                .name("quipu-interval".into())
+                .spawn(move || Shared::run_timer(&shared));
+            later.has_thread = started.is_ok();
+            if let Err(error) = started {
+                tracing::error!(%error, "cannot start the thread that syncs at intervals");
+                later.due.remove(&(when, arrival));
+                drop(later);
+                self.request(partition);
+            }
+        } else if is_first {
+            self.0.sooner.notify_one();
+        }
+    }
+}
+
+impl Shared {
+    fn enqueue(this: &Arc<Self>, partition: Arc<Partition>) {
+        let mut queue = this.queue.lock();
+        queue.partitions.push_back(partition);
         if queue.idle > 0 {
-            self.0.work.notify_one();
+            this.work.notify_one();
         } else if queue.threads < THREADS_MAX {
             queue.threads += 1;
             let number = queue.threads;
-            let shared = Arc::clone(&self.0);
+            let shared = Arc::clone(this);
             let started =
                 std::thread::Builder::new().name(format!("quipu-flush-{number}")).spawn(move || shared.run());
             if let Err(error) = started {
@@ -179,52 +261,44 @@ impl Flushers {
             }
         }
     }
-}
 
-impl Flushers {
-    /// Has `partition` synced within the interval. One timer thread serves all partitions in this mode.
-    pub fn request_soon(&self, partition: &Arc<Partition>) {
-        if partition.waiting.is_queued.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let mut later = self.0.later.lock();
-        later.partitions.push(Arc::clone(partition));
-        if !later.has_thread {
-            let shared = Arc::clone(&self.0);
-            let started = std::thread::Builder::new()
-                .name("quipu-interval".into())
-                .spawn(move || shared.run_interval());
-            later.has_thread = started.is_ok();
-        }
-    }
-
-    /// Sets how long [`Self::request_soon`] may wait.
-    pub fn set_interval(&self, interval: Duration) {
-        self.0.later.lock().interval = Some(interval);
-    }
-}
-
-impl Shared {
-    /// Collects for one interval, flushes, and ends when there was nothing to flush.
-    fn run_interval(&self) {
+    /// Queues each partition when its time has come, and ends when none has come for a while.
+    fn run_timer(this: &Arc<Self>) {
+        let mut later = this.later.lock();
         loop {
-            let interval = self.later.lock().interval.unwrap_or(INTERVAL);
-            std::thread::sleep(interval);
-            let partitions = {
-                let mut later = self.later.lock();
-                if later.partitions.is_empty() {
+            let Some((&(when, arrival), _)) = later.due.first_key_value() else {
+                let timed_out = this.sooner.wait_for(&mut later, THREAD_PATIENCE).timed_out();
+                if timed_out && later.due.is_empty() {
                     later.has_thread = false;
                     return;
                 }
-                std::mem::take(&mut later.partitions)
+                continue;
             };
-            partitions.iter().for_each(flush);
+            if Instant::now() < when {
+                this.sooner.wait_until(&mut later, when);
+                continue;
+            }
+            let Some(partition) = later.due.remove(&(when, arrival)) else { continue };
+            // It may have been flushed since, because somebody asked for that at once.
+            let turn = &partition.waiting.turn;
+            if turn.compare_exchange(SOON, QUEUED, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+                drop(later);
+                Self::enqueue(this, partition);
+                later = this.later.lock();
+            }
         }
     }
 
     fn run(&self) {
         let mut queue = self.queue.lock();
         loop {
+            let whole = self.whole.get().filter(|_| queue.partitions.len() >= TOGETHER_MIN);
+            if let Some(whole) = whole {
+                drop(queue);
+                self.flush_together(&**whole);
+                queue = self.queue.lock();
+                continue;
+            }
             if let Some(partition) = queue.partitions.pop_front() {
                 drop(queue);
                 flush(&partition);
@@ -240,27 +314,68 @@ impl Shared {
             }
         }
     }
+
+    /// Syncs whatever waits by one sync of the file system.
+    fn flush_together(&self, whole: &dyn FileSystem) {
+        let _one_at_a_time = self.together.lock();
+        // Taken now: what came while another sync ran is in it.
+        let partitions: Vec<_> = self.queue.lock().partitions.drain(..).collect();
+        let mut begun = Vec::with_capacity(partitions.len());
+        let mut flushes = Vec::with_capacity(partitions.len());
+        for partition in partitions {
+            let moved = begin(&partition);
+            match partition.begin_flush() {
+                Some(flush) => {
+                    begun.push((partition, moved));
+                    flushes.push(flush);
+                }
+                None => settle(&partition, &moved, Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)),
+            }
+        }
+        let outcomes = Flush::run_together(flushes, || whole.sync());
+        for ((partition, moved), outcome) in begun.iter().zip(outcomes) {
+            settle(partition, moved, partition.flushed(outcome));
+        }
+    }
 }
 
-/// Syncs one partition, tells whoever waits for it, and does what a roll or a deletion left to do.
-fn flush(partition: &Arc<Partition>) {
+/// What readers will be told once a flush has gone through.
+struct Moved {
+    bytes: usize,
+    stable: bool,
+}
+
+fn begin(partition: &Arc<Partition>) -> Moved {
     let waiting = &partition.waiting;
     // Cleared first: what is appended from here on asks for a flush of its own.
-    waiting.is_queued.store(false, Ordering::Release);
-    let bytes = waiting.unflushed_bytes.swap(0, Ordering::AcqRel);
-    let stable_moves = waiting.stable_moves.swap(false, Ordering::AcqRel);
-    match partition.flush() {
+    waiting.turn.store(IDLE, Ordering::Release);
+    Moved {
+        bytes: waiting.unflushed_bytes.swap(0, Ordering::AcqRel),
+        stable: waiting.stable_moves.swap(false, Ordering::AcqRel),
+    }
+}
+
+/// Tells whoever waits how a flush went, and does what a roll or a deletion left to do.
+fn settle(partition: &Arc<Partition>, moved: &Moved, outcome: Result<Offset, ErrorCode>) {
+    let waiting = &partition.waiting;
+    match outcome {
         Ok(end) => {
             waiting.release(Ok(end));
             // Readers see what is durable: for them it has been appended just now.
-            partition.waiters.appended(bytes);
-            if stable_moves {
+            partition.waiters.appended(moved.bytes);
+            if moved.stable {
                 partition.waiters.disturb_all();
             }
         }
         Err(code) => waiting.release(Err(code)),
     }
     partition.do_chores();
+}
+
+/// Syncs one partition.
+fn flush(partition: &Arc<Partition>) {
+    let moved = begin(partition);
+    settle(partition, &moved, partition.flush());
 }
 
 /// What an answer waits for before it may leave.

@@ -16,12 +16,12 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 use quipu_protocol::primitives::Uuid;
-use quipu_storage::LogConfig;
 use quipu_storage::disk::Disk;
+use quipu_storage::{LogConfig, Millis};
 
 use crate::config::{Durability, TimestampType, TopicConfig};
 use crate::coordinator::doors::TopicLookup;
-use durable::{Flushers, Mode};
+use durable::{Flushers, Mode, Rules};
 use fault::{Fault, Faults};
 pub use partition::{AppendFailure, LEADER_EPOCH, Partition};
 
@@ -32,8 +32,8 @@ pub const TRANSACTIONS_TOPIC: &str = "__transaction_state";
 
 /// Longest topic name (Kafka: `Topic.MAX_NAME_LENGTH`).
 const NAME_BYTES_MAX: usize = 249;
-/// Logs that are closed at the same time.
-const CLOSING_THREADS: usize = 32;
+/// Logs that are opened or closed at the same time.
+const DISK_THREADS: usize = 32;
 
 /// One topic.
 #[derive(Debug)]
@@ -220,7 +220,7 @@ impl Topics {
     /// Puts changed settings in force.
     pub fn reconfigure(&self, topic: &Topic, config: TopicConfig) {
         for partition in topic.partitions().iter() {
-            partition.set_config(self.log_settings(&config));
+            partition.set_config(self.log_settings(&topic.name, &config));
         }
         *topic.config.write() = Arc::new(config);
     }
@@ -258,19 +258,38 @@ impl Topics {
     /// go: a hundred logs, one after the other, would take seconds.
     pub fn close(&self) {
         let open: Vec<_> = self.all().iter().flat_map(|topic| topic.partitions().to_vec()).collect();
-        let next = AtomicUsize::new(0);
-        let close_rest = || {
-            while let Some(partition) = open.get(next.fetch_add(1, Ordering::Relaxed)) {
-                partition.close();
-            }
+        side_by_side(&open, |partition| partition.close());
+    }
+
+    /// Opens every log that has files and looks after what a crash left, side by side for the same reason as in
+    /// [`Self::close`]. What cannot be opened is told when it is asked for.
+    pub fn recover(&self, now: Millis) {
+        let topics = self.all();
+        let has_files = |topic: &&Arc<Topic>| {
+            self.disk.list(&self.topic_dir(topic.id)).is_ok_and(|entries| !entries.is_empty())
         };
-        thread::scope(|scope| {
-            for _ in 1..open.len().min(CLOSING_THREADS) {
-                // Without a further thread the others, and this one, do its share.
-                let _ = thread::Builder::new().spawn_scoped(scope, close_rest);
-            }
-            close_rest();
+        let partitions = topics.iter().filter(has_files).flat_map(|topic| topic.partitions().to_vec());
+        let partitions: Vec<_> = partitions.filter(|one| self.disk.list(one.dir()).is_ok()).collect();
+        side_by_side(&partitions, |partition| {
+            let _ = partition.reader(now);
         });
+    }
+
+    /// Has many partitions synced by one call for the whole file system, which should hold nothing else.
+    ///
+    /// # Errors
+    /// The system cannot do it, or would not tell of errors.
+    pub fn sync_together(&self) -> std::io::Result<()> {
+        let whole = self.disk.file_system(&self.root)?;
+        if !whole.is_own() {
+            tracing::warn!(
+                dir = %self.root.display(),
+                "quipu.sync.method is syncfs, and the file system holds more than this directory: acknowledgements \
+                 will wait for what others write"
+            );
+        }
+        self.flushers.sync_together(whole);
+        Ok(())
     }
 
     /// The directory of a topic. Named by id, so that a topic of the same name made later never meets old files.
@@ -298,23 +317,24 @@ impl Topics {
         &self.root
     }
 
-    /// What a topic's settings mean for its logs. What lives in memory is as durable as it will ever be.
-    fn log_settings(&self, config: &TopicConfig) -> (LogConfig, Mode) {
-        let mode = match config.durability {
-            _ if self.disk.is_volatile() => Mode::Os,
-            Durability::Sync => Mode::Sync,
-            Durability::Interval { ms } => {
-                self.flushers.set_interval(Duration::from_millis(ms.max(1) as u64));
-                Mode::Interval
-            }
-            Durability::Os => Mode::Os,
+    /// What a topic's settings mean for its logs. What lives in memory is as durable as it will ever be; what the broker
+    /// itself must not lose is always synced.
+    fn log_settings(&self, topic: &str, config: &TopicConfig) -> (LogConfig, Rules) {
+        let (mode, ms) = match config.durability {
+            _ if self.disk.is_volatile() => (Mode::Os, 0),
+            _ if is_internal(topic) => (Mode::Sync, 0),
+            Durability::Sync => (Mode::Sync, 0),
+            Durability::Interval { ms } => (Mode::Interval, ms),
+            Durability::Os => (Mode::Os, 0),
         };
-        (log_config(config), mode)
+        let records = if self.disk.is_volatile() { i64::MAX } else { config.flush_messages };
+        let interval = Duration::from_millis(ms.max(1) as u64);
+        (log_config(config), Rules { mode, interval, records })
     }
 
     fn new_partition(&self, id: Uuid, topic: &str, index: i32, config: &TopicConfig) -> Arc<Partition> {
         let dir = self.topic_dir(id).join(index.to_string());
-        let settings = self.log_settings(config);
+        let settings = self.log_settings(topic, config);
         let name = format!("{topic}-{index}").into();
         let (disk, faults) = (Arc::clone(&self.disk), Arc::clone(&self.faults));
         Arc::new(Partition::new((index, name), dir, disk, self.flushers.clone(), faults, settings))
@@ -341,6 +361,23 @@ impl TopicLookup for Topics {
     fn version(&self) -> i64 {
         self.version.load(Ordering::Acquire)
     }
+}
+
+/// Does something that waits for the disk with each of many partitions.
+fn side_by_side(partitions: &[Arc<Partition>], work: impl Fn(&Partition) + Sync) {
+    let next = AtomicUsize::new(0);
+    let work_on_rest = || {
+        while let Some(partition) = partitions.get(next.fetch_add(1, Ordering::Relaxed)) {
+            work(partition);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..partitions.len().min(DISK_THREADS) {
+            // Without a further thread the others, and this one, do its share.
+            let _ = thread::Builder::new().spawn_scoped(scope, work_on_rest);
+        }
+        work_on_rest();
+    });
 }
 
 /// What a topic's settings mean for its logs.

@@ -13,11 +13,11 @@ use quipu_storage::compact;
 use quipu_storage::disk::Disk;
 use quipu_storage::retain::Policy;
 use quipu_storage::{
-    AppendError, Appended, Appender, CheckedBatch, CleanError, LogConfig, Marker, Millis, Offset, OpenError,
-    Origin, ReadError, Reader,
+    AppendError, Appended, Appender, CheckedBatch, CleanError, Fence, Flush, LogConfig, Marker, Millis,
+    Offset, OpenError, Origin, ReadError, Reader,
 };
 
-use super::durable::{Flushers, Mode, Told, Waiting};
+use super::durable::{Flushers, Mode, Rules, Told, Waiting};
 use super::fault::{Fault, Faults};
 use super::wait::Waiters;
 use crate::error;
@@ -40,6 +40,9 @@ pub struct Partition {
     must_restart: AtomicBool,
     config: Mutex<LogConfig>,
     mode: AtomicU8,
+    rules: Mutex<Rules>,
+    /// [`Rules::records`], for every append.
+    flush_records: AtomicI64,
     /// What readers were shown before the mode became [`Mode::Sync`]: the high watermark never goes back.
     shown: AtomicI64,
     log: OnceLock<OpenLog>,
@@ -65,7 +68,7 @@ impl Partition {
         disk: Arc<dyn Disk>,
         flushers: Flushers,
         faults: Arc<Faults>,
-        (config, mode): (LogConfig, Mode),
+        (config, rules): (LogConfig, Rules),
     ) -> Self {
         Self {
             index,
@@ -78,7 +81,9 @@ impl Partition {
             flushers,
             waiting: Waiting::default(),
             config: Mutex::new(config),
-            mode: AtomicU8::new(mode as u8),
+            mode: AtomicU8::new(rules.mode as u8),
+            rules: Mutex::new(rules),
+            flush_records: AtomicI64::new(rules.records),
             shown: AtomicI64::new(0),
             log: OnceLock::new(),
             opening: Mutex::new(()),
@@ -168,11 +173,7 @@ impl Partition {
     }
 
     fn mode(&self) -> Mode {
-        match self.mode.load(Ordering::Acquire) {
-            0 => Mode::Sync,
-            1 => Mode::Interval,
-            _ => Mode::Os,
-        }
+        Mode::from_number(self.mode.load(Ordering::Acquire))
     }
 
     /// Appends one checked batch, and wakes the fetches it completes or asks for the flush that will.
@@ -231,16 +232,17 @@ impl Partition {
                 self.waiting.appended(bytes);
                 self.flushers.request(self);
             }
-            Mode::Interval => {
-                self.waiters.appended(bytes);
-                self.flushers.request_soon(self);
-            }
-            Mode::Os => {
+            mode => {
                 if !appended.duplicate {
                     self.waiters.appended(bytes);
                 }
-                if has_chores {
+                let unflushed = || appended.last_offset + 1 - log.reader.durable_offset();
+                let records_max = self.flush_records.load(Ordering::Relaxed);
+                if has_chores || records_max != i64::MAX && unflushed() >= records_max {
                     self.flushers.request(self);
+                } else if mode == Mode::Interval {
+                    let interval = self.rules.lock().interval;
+                    self.flushers.request_within(self, interval);
                 }
             }
         }
@@ -259,9 +261,18 @@ impl Partition {
 
     /// Makes everything durable that was appended before; on the caller's thread, which may wait.
     pub(super) fn flush(&self) -> Result<Offset, ErrorCode> {
-        let flush = self.with_open_appender(Appender::flush).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
         // The appender's lock is free again: what arrives during the sync piles up for the next.
-        flush.run().map_err(|_| {
+        self.flushed(self.begin_flush().ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?.run())
+    }
+
+    /// The work of making everything durable that was appended before, unless the log is closed.
+    pub(super) fn begin_flush(&self) -> Option<Flush> {
+        self.with_open_appender(Appender::flush)
+    }
+
+    /// Looks at how that went.
+    pub(super) fn flushed(&self, outcome: Result<Offset, Fence>) -> Result<Offset, ErrorCode> {
+        outcome.map_err(|_| {
             if let Some(log) = self.log.get() {
                 self.tell_fault(&log.reader);
             }
@@ -292,12 +303,14 @@ impl Partition {
     /// First offset that no consumer may read yet: the log's end, or in `sync` what is durable.
     pub fn high_watermark(&self, now: Millis) -> Result<Offset, ErrorCode> {
         let reader = self.reader(now)?;
-        Ok(match self.mode() {
-            Mode::Sync => {
-                reader.durable_offset().max(self.shown.load(Ordering::Acquire)).min(reader.end_offset())
+        if self.mode() != Mode::Sync {
+            let end = reader.end_offset();
+            // Still not: so the end was looked at before the mode changed, and what is shown counts it in.
+            if self.mode() != Mode::Sync {
+                return Ok(end);
             }
-            Mode::Interval | Mode::Os => reader.end_offset(),
-        })
+        }
+        Ok(reader.durable_offset().max(self.shown.load(Ordering::Acquire)).min(reader.end_offset()))
     }
 
     /// First offset that a consumer of committed records may not read yet (T8).
@@ -381,13 +394,30 @@ impl Partition {
     }
 
     /// Takes over changed settings.
-    pub(super) fn set_config(&self, (config, mode): (LogConfig, Mode)) {
-        if let Some(log) = self.log.get().filter(|_| mode == Mode::Sync && self.mode() != Mode::Sync) {
-            self.shown.fetch_max(log.reader.end_offset(), Ordering::AcqRel);
-        }
-        self.mode.store(mode as u8, Ordering::Release);
+    pub(super) fn set_config(self: &Arc<Self>, (config, rules): (LogConfig, Rules)) {
         *self.config.lock() = config.clone();
         self.with_open_appender(|appender| appender.set_config(config));
+        let mut in_force = self.rules.lock();
+        let before = std::mem::replace(&mut *in_force, rules);
+        self.flush_records.store(rules.records, Ordering::Relaxed);
+        if before.mode == rules.mode {
+            return;
+        }
+        // The high watermark must not go back. Until it is known what was shown, all of it counts as shown.
+        let becomes_sync = rules.mode == Mode::Sync;
+        if becomes_sync {
+            self.shown.store(Offset::MAX, Ordering::Release);
+        }
+        self.mode.store(rules.mode as u8, Ordering::Release);
+        if let Some(log) = self.log.get() {
+            if becomes_sync {
+                self.shown.store(log.reader.end_offset(), Ordering::Release);
+            }
+            // Whoever appended before asked for the old mode's flush, which may be none, and is waited for from now on.
+            self.flushers.request(self);
+        } else if becomes_sync {
+            self.shown.store(0, Ordering::Release);
+        }
     }
 
     /// Closes the log cleanly: what was appended is on disk, and the next start need not scan.

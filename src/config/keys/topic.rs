@@ -23,10 +23,10 @@ pub const KEYS: &[ConfigKey] = &[
         .doc("Whether share groups may write records that they give up on to this topic."),
     key("file.delete.delay.ms", Long, Some("60000"), AtLeast(0)).not_yet().from("log.segment.delete.delay.ms")
         .doc("How long the files of a dropped segment stay on the disk."),
-    key("flush.messages", Long, Some("9223372036854775807"), AtLeast(1)).not_yet().from("log.flush.interval.messages")
-        .doc("Records after which the log is synced to the disk; the largest value leaves it to quipu.durability."),
+    key("flush.messages", Long, Some("9223372036854775807"), AtLeast(1)).acts().from("log.flush.interval.messages")
+        .doc("Records after which the log is synced to the disk at the latest; the largest value leaves it to quipu.durability. The value 1 is the same as sync: an acks=all answer waits for the disk."),
     key("flush.ms", Long, Some("9223372036854775807"), AtLeast(0)).acts().from("log.flush.interval.ms")
-        .doc("Time between syncs of a log whose durability is interval. With sync every acknowledged record is on the disk already, with os nothing is synced."),
+        .doc("The longest that a record waits for a sync, where durability is interval, or os, which it turns into interval. With sync every acknowledged record is on the disk already."),
     key("follower.replication.throttled.replicas", List, Some(""), Replicas)
         .doc("Replicas that fetch at a limited rate while they catch up, as partition:broker pairs or *."),
     key("index.interval.bytes", Int, Some("4096"), AtLeast(0)).acts().from("log.index.interval.bytes")

@@ -2,14 +2,14 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, Read, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::{FallocateFlags, FlockOperation};
 use rustix::io::Errno;
 
-use super::{DirLock, Disk, DiskFile, Entry, LockError, Map, OpenMode};
+use super::{DirLock, Disk, DiskFile, Entry, FileSystem, LockError, Map, OpenMode};
 
 /// Name of the file that is locked to claim a data directory.
 const LOCK_FILE: &str = ".lock";
@@ -74,6 +74,23 @@ impl Disk for DirectoryDisk {
         Ok(entries)
     }
 
+    fn file_system(&self, dir: &Path) -> io::Result<Arc<dyn FileSystem>> {
+        if !syncfs_reports_errors() {
+            let reason = "syncfs reports failed writes since Linux 5.8 only";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, reason));
+        }
+        let file = File::open(dir)?;
+        let device = file.metadata()?.dev();
+        // The directory, or the one that is given for data, is the root of what is mounted there.
+        let is_own = dir
+            .canonicalize()?
+            .ancestors()
+            .skip(1)
+            .take(2)
+            .any(|above| fs::metadata(above).is_ok_and(|above| above.dev() != device));
+        Ok(Arc::new(MountedFileSystem { file, is_own }))
+    }
+
     fn lock(&self, dir: &Path) -> Result<DirLock, LockError> {
         let path = dir.join(LOCK_FILE);
         let failed = |source| LockError::Io { path: path.clone(), source };
@@ -98,6 +115,32 @@ impl Disk for DirectoryDisk {
         let _ = writeln!(file, "{}", std::process::id());
         Ok(DirLock::new(file))
     }
+}
+
+/// A file system by one of its directories. The system tells each open file of the failed writes since that was opened,
+/// so it stays open.
+#[derive(Debug)]
+struct MountedFileSystem {
+    file: File,
+    is_own: bool,
+}
+
+impl FileSystem for MountedFileSystem {
+    fn sync(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(&self.file)?)
+    }
+
+    fn is_own(&self) -> bool {
+        self.is_own
+    }
+}
+
+/// Before Linux 5.8 syncfs said nothing of writes that failed.
+fn syncfs_reports_errors() -> bool {
+    let system = rustix::system::uname();
+    let mut numbers = system.release().to_str().unwrap_or_default().split(['.', '-']);
+    let mut next = || numbers.next().and_then(|number| number.parse::<u32>().ok()).unwrap_or(0);
+    (next(), next()) >= (5, 8)
 }
 
 /// A file of the system, be it in a directory or in memory.

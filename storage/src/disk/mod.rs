@@ -42,8 +42,27 @@ pub trait Disk: Send + Sync + Debug {
         false
     }
 
+    /// The file system that `dir` is on, to sync all of it at once.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Unsupported`] where that cannot be done, or would not report each write that failed.
+    fn file_system(&self, dir: &Path) -> io::Result<Arc<dyn FileSystem>> {
+        let _ = dir;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Claims `dir` for this process until the answer is dropped.
     fn lock(&self, dir: &Path) -> Result<DirLock, LockError>;
+}
+
+/// A whole file system.
+pub trait FileSystem: Send + Sync + Debug {
+    /// Makes everything durable that was written to any of its files, and every name. Reports any write that failed since
+    /// this was opened, once.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Whether it begins at the directory it was opened by, so that nobody else's files are on it.
+    fn is_own(&self) -> bool;
 }
 
 /// An open file. Positions are bytes from its start; there is no cursor.

@@ -1,5 +1,6 @@
 //! Making appended records durable, away from the appender's lock.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -48,6 +49,34 @@ impl Flush {
         }
         shared.set_durable(self.upto);
         Ok(shared.durable())
+    }
+
+    /// Makes several logs durable by one call of `sync`, which makes all of their file system durable and reports every
+    /// failed write to it since it was opened. An error concerns all of them. The outcomes come in the order of `flushes`.
+    ///
+    /// One thread at a time: each log is locked until the end.
+    pub fn run_together(
+        flushes: Vec<Self>,
+        sync: impl FnOnce() -> io::Result<()>,
+    ) -> Vec<Result<Offset, Fence>> {
+        let locked: Vec<_> = flushes.iter().map(|flush| (flush, flush.shared.syncing.lock())).collect();
+        // Names that are made from here on are for the next one.
+        for (flush, _) in &locked {
+            flush.shared.dir_unsynced.store(false, Ordering::Release);
+        }
+        let synced = if locked.is_empty() { Ok(()) } else { sync() };
+        let settle = |flush: &Self| {
+            let shared = &*flush.shared;
+            if let Some(fence) = shared.failed() {
+                return Err(fence.clone());
+            }
+            if let Err(error) = &synced {
+                return Err(shared.set_fence("sync of the file system", error));
+            }
+            shared.set_durable(flush.upto);
+            Ok(shared.durable())
+        };
+        locked.iter().map(|(flush, _)| settle(flush)).collect()
     }
 
     /// Everything below this offset will be durable.

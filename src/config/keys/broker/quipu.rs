@@ -13,6 +13,8 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("When an acks=all answer may leave: after the data was synced to the disk (sync), at once with a sync every quipu.durability.interval.ms (interval), or at once with syncing left to the operating system (os). A topic can set its own."),
     key("quipu.durability.interval.ms", Long, Some("1000"), AtLeast(1)).cluster_wide().acts()
         .doc("Time between syncs of a log whose durability is interval, in milliseconds. A topic's flush.ms goes before it."),
+    key("quipu.sync.method", String, Some("fdatasync"), OneOf(&["fdatasync", "syncfs"])).acts()
+        .doc("How many partitions that wait for the disk together are synced: each file by itself (fdatasync), or the whole file system at once (syncfs), which is only sensible if the data directory has a file system of its own. Needs Linux 5.8."),
     key("quipu.replication.factor", String, Some("reject"), OneOf(&["reject", "clamp"])).cluster_wide().acts()
         .doc("What CreateTopics does when asked for more replicas than the one broker there is: refuse as Kafka does (reject), or create the topic with one replica (clamp)."),
 ];

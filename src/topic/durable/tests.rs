@@ -1,0 +1,348 @@
+//! What is shown, told and synced, on a disk whose syncs a test holds back.
+
+use std::io::{self, IoSlice};
+use std::path::Path;
+
+use quipu_protocol::primitives::Uuid;
+use quipu_protocol::record::BatchBuilder;
+use quipu_storage::disk::{DirLock, Disk, DiskFile, Entry, LockError, Map, MemoryDisk, OpenMode};
+use quipu_storage::{CheckedBatch, Origin};
+
+use super::*;
+use crate::config::{Layers, TopicConfig};
+use crate::topic::{OFFSETS_TOPIC, Topic, Topics};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the test does with syncs, and has seen of them.
+#[derive(Debug, Default)]
+struct Gate {
+    state: Mutex<GateState>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct GateState {
+    closed: bool,
+    failing: bool,
+    waiting: usize,
+    files_synced: usize,
+    whole_synced: usize,
+}
+
+impl Gate {
+    fn close(&self) {
+        self.state.lock().closed = true;
+    }
+
+    fn open(&self) {
+        self.state.lock().closed = false;
+        self.changed.notify_all();
+    }
+
+    fn pass(&self, whole: bool) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.waiting += 1;
+        self.changed.notify_all();
+        while state.closed {
+            self.changed.wait(&mut state);
+        }
+        state.waiting -= 1;
+        if whole {
+            state.whole_synced += 1;
+        } else {
+            state.files_synced += 1;
+        }
+        if state.failing { Err(io::Error::other("the disk is gone")) } else { Ok(()) }
+    }
+
+    /// Waits until so many syncs wait here.
+    fn wait_for(&self, waiting: usize) {
+        let mut state = self.state.lock();
+        while state.waiting < waiting {
+            let timed_out = self.changed.wait_for(&mut state, PATIENCE).timed_out();
+            assert!(!timed_out, "{} syncs are under way, not {waiting}", state.waiting);
+        }
+    }
+}
+
+/// Files in memory that count as a disk's.
+#[derive(Clone, Debug, Default)]
+struct GatedDisk {
+    files: MemoryDisk,
+    gate: Arc<Gate>,
+}
+
+#[derive(Debug)]
+struct GatedFile(Arc<dyn DiskFile>, Arc<Gate>);
+
+impl Disk for GatedDisk {
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        self.files.create_dir_all(dir)
+    }
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(GatedFile(self.files.open(path, mode)?, Arc::clone(&self.gate))))
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.files.rename(from, to)
+    }
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.files.remove_file(path)
+    }
+    fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
+        self.files.remove_dir_all(dir)
+    }
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.files.sync_dir(dir)
+    }
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        self.files.list(dir)
+    }
+    fn file_system(&self, _: &Path) -> io::Result<Arc<dyn FileSystem>> {
+        Ok(Arc::new(GatedFileSystem(Arc::clone(&self.gate))))
+    }
+    fn lock(&self, dir: &Path) -> Result<DirLock, LockError> {
+        self.files.lock(dir)
+    }
+}
+
+impl DiskFile for GatedFile {
+    fn size_bytes(&self) -> io::Result<u64> {
+        self.0.size_bytes()
+    }
+    fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
+        self.0.read_at(buf, position)
+    }
+    fn write_at(&self, parts: &mut [IoSlice<'_>], position: u64) -> io::Result<()> {
+        self.0.write_at(parts, position)
+    }
+    fn reserve(&self, from: u64, to: u64) -> io::Result<()> {
+        self.0.reserve(from, to)
+    }
+    fn set_len(&self, size_bytes: u64) -> io::Result<()> {
+        self.0.set_len(size_bytes)
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        self.1.pass(false)
+    }
+    fn map(&self, size_bytes: u64) -> io::Result<Map> {
+        self.0.map(size_bytes)
+    }
+}
+
+#[derive(Debug)]
+struct GatedFileSystem(Arc<Gate>);
+
+impl FileSystem for GatedFileSystem {
+    fn sync(&self) -> io::Result<()> {
+        self.0.pass(true)
+    }
+    fn is_own(&self) -> bool {
+        true
+    }
+}
+
+fn config(pairs: &[(&str, &str)]) -> TopicConfig {
+    let pairs = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    TopicConfig::new(&pairs, &Layers::default())
+}
+
+fn durability(mode: &str) -> TopicConfig {
+    config(&[("quipu.durability", mode)])
+}
+
+fn topics(partitions: i32, config: TopicConfig) -> (Topics, Arc<Topic>, Arc<Gate>) {
+    let disk = GatedDisk::default();
+    let gate = Arc::clone(&disk.gate);
+    let topics = Topics::new(Arc::new(disk), "/topics".into());
+    let topic = topics.insert("orders", Uuid([1; 16]), partitions, config);
+    (topics, topic, gate)
+}
+
+fn append(partition: &Arc<Partition>) -> Offset {
+    let mut batch = BatchBuilder::new();
+    batch.push(1_000, None, Some(b"value"), &[]);
+    let batch = batch.finish();
+    let batch = CheckedBatch::check(&batch).unwrap();
+    partition.append(&batch, Origin::Producer, 1_000).unwrap().last_offset + 1
+}
+
+fn answer(partition: &Partition, end: Offset) -> Awaited {
+    let mut awaited = Awaited::default();
+    partition.when_durable(end, || awaited.add());
+    awaited
+}
+
+/// What is told once the disk is done, within patience.
+fn told(mut awaited: Awaited) -> Result<(), ErrorCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let outcome = runtime.block_on(async { tokio::time::timeout(PATIENCE, awaited.wait()).await });
+    outcome.expect("nobody was told")
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < PATIENCE, "never: {what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn in_sync_nobody_is_told_or_shown_what_is_not_on_disk() {
+    let (_topics, topic, gate) = topics(1, durability("sync"));
+    let partition = topic.partition(0).unwrap();
+    gate.close();
+    let end = append(&partition);
+    gate.wait_for(1);
+    let waiting = answer(&partition, end);
+    assert!(!waiting.is_empty(), "the answer waits");
+    let shown = || partition.high_watermark(0).unwrap();
+    assert_eq!((shown(), partition.reader(0).unwrap().end_offset()), (0, 1));
+    assert_eq!(partition.last_stable_offset(0).unwrap(), 0);
+    // What comes during a sync is not in it.
+    let second = append(&partition);
+    let second = answer(&partition, second);
+    assert_eq!(shown(), 0);
+    gate.open();
+    assert_eq!((told(waiting), told(second)), (Ok(()), Ok(())));
+    assert_eq!(shown(), 2);
+}
+
+#[test]
+fn a_failed_sync_withholds_the_answers_for_good() {
+    let (_topics, topic, gate) = topics(1, durability("sync"));
+    let partition = topic.partition(0).unwrap();
+    gate.state.lock().failing = true;
+    gate.close();
+    let end = append(&partition);
+    let waiting = answer(&partition, end);
+    gate.open();
+    assert_eq!(told(waiting), Err(ErrorCode::KAFKA_STORAGE_ERROR));
+    gate.state.lock().failing = false;
+    assert_eq!(partition.flush(), Err(ErrorCode::KAFKA_STORAGE_ERROR), "not tried again");
+    assert_eq!(partition.high_watermark(0).unwrap(), 0);
+}
+
+#[test]
+fn a_live_switch_shows_nothing_less_and_acknowledges_nothing_early() {
+    let (topics, topic, gate) = topics(1, durability("os"));
+    let partition = topic.partition(0).unwrap();
+    let shown = || partition.high_watermark(0).unwrap();
+    gate.close();
+    let end = append(&partition);
+    assert!(answer(&partition, end).is_empty(), "os waits for nothing");
+    assert_eq!(shown(), 1);
+    topics.reconfigure(&topic, durability("sync"));
+    gate.wait_for(1);
+    assert_eq!(shown(), 1, "the high watermark never goes back");
+    let before = answer(&partition, end);
+    assert!(!before.is_empty(), "what os left in the page cache is waited for");
+    let end = append(&partition);
+    let after = answer(&partition, end);
+    assert_eq!(shown(), 1);
+    topics.reconfigure(&topic, durability("os"));
+    assert_eq!(shown(), 2);
+    let end = append(&partition);
+    assert!(answer(&partition, end).is_empty());
+    gate.open();
+    assert_eq!((told(before), told(after)), (Ok(()), Ok(())));
+}
+
+#[test]
+fn a_switch_to_sync_does_not_wait_for_the_interval() {
+    let hour = config(&[("quipu.durability", "interval"), ("flush.ms", "3600000")]);
+    let (topics, topic, _gate) = topics(1, hour);
+    let partition = topic.partition(0).unwrap();
+    append(&partition);
+    assert_eq!(partition.waiting.turn.load(Ordering::Acquire), SOON);
+    topics.reconfigure(&topic, durability("sync"));
+    let end = append(&partition);
+    assert_eq!(told(answer(&partition, end)), Ok(()));
+}
+
+#[test]
+fn intervals_and_record_counts_lead_to_a_sync_each_topic_by_its_own() {
+    let slow = config(&[("quipu.durability", "interval"), ("flush.ms", "3600000")]);
+    let (topics, slow, _gate) = topics(1, slow);
+    let fast = config(&[("quipu.durability", "interval"), ("flush.ms", "1")]);
+    let fast = topics.insert("fast", Uuid([2; 16]), 1, fast);
+    let counted = config(&[("quipu.durability", "os"), ("flush.messages", "3")]);
+    let counted = topics.insert("counted", Uuid([3; 16]), 1, counted);
+    let [slow, fast, counted] = [slow, fast, counted].map(|topic| topic.partition(0).unwrap());
+    let durable = |partition: &Partition| partition.reader(0).unwrap().durable_offset();
+    append(&slow);
+    append(&fast);
+    until("a sync after a millisecond", || durable(&fast) == 1);
+    append(&counted);
+    append(&counted);
+    assert_eq!(durable(&counted), 0);
+    append(&counted);
+    until("a sync after three records", || durable(&counted) == 3);
+    assert_eq!(durable(&slow), 0);
+}
+
+#[test]
+fn what_the_broker_must_not_lose_is_synced_whatever_the_default() {
+    let (topics, _, gate) = topics(1, durability("os"));
+    let offsets = topics.insert(OFFSETS_TOPIC, Uuid([4; 16]), 1, durability("os"));
+    let partition = offsets.partition(0).unwrap();
+    gate.close();
+    for _ in 0..2 {
+        let end = append(&partition);
+        assert!(!answer(&partition, end).is_empty());
+        topics.reconfigure(&offsets, durability("interval"));
+    }
+    gate.open();
+}
+
+#[test]
+fn a_thousand_partitions_are_synced_side_by_side() {
+    let (_topics, topic, gate) = topics(1_000, durability("sync"));
+    gate.close();
+    let partitions = topic.partitions();
+    let answers: Vec<_> = partitions.iter().map(|partition| answer(partition, append(partition))).collect();
+    gate.wait_for(THREADS_MAX);
+    assert!(partitions.iter().all(|partition| partition.high_watermark(0).unwrap() == 0));
+    gate.open();
+    for answer in answers {
+        assert_eq!(told(answer), Ok(()));
+    }
+    assert!(partitions.iter().all(|partition| partition.high_watermark(0).unwrap() == 1));
+}
+
+#[test]
+fn one_sync_of_the_file_system_stands_for_many() {
+    let (topics, topic, gate) = topics(1_000, durability("sync"));
+    topics.sync_together().unwrap();
+    gate.close();
+    let partitions = topic.partitions();
+    let answers: Vec<_> = partitions.iter().map(|partition| answer(partition, append(partition))).collect();
+    gate.wait_for(1);
+    assert!(partitions.iter().all(|partition| partition.high_watermark(0).unwrap() == 0));
+    gate.open();
+    for answer in answers {
+        assert_eq!(told(answer), Ok(()));
+    }
+    assert!(partitions.iter().all(|partition| partition.high_watermark(0).unwrap() == 1));
+    let state = gate.state.lock();
+    assert!(state.whole_synced > 0 && state.whole_synced + state.files_synced < 100, "{state:?}");
+}
+
+#[test]
+fn a_failed_sync_of_the_file_system_concerns_all_of_them() {
+    let (topics, topic, gate) = topics(100, durability("sync"));
+    topics.sync_together().unwrap();
+    gate.state.lock().failing = true;
+    gate.close();
+    let answers: Vec<_> =
+        topic.partitions().iter().map(|partition| answer(partition, append(partition))).collect();
+    gate.open();
+    for answer in answers {
+        assert_eq!(told(answer), Err(ErrorCode::KAFKA_STORAGE_ERROR));
+    }
+    for partition in topic.partitions().iter() {
+        assert_eq!(partition.high_watermark(0).unwrap(), 0);
+        assert!(partition.fault().is_some());
+    }
+}
