@@ -70,6 +70,24 @@ impl Identity {
         }
     }
 
+    /// Reads the identity of `data_dir`, which must have one.
+    ///
+    /// # Errors
+    /// [`StartError::Foreign`] when it is not a data directory of ours, or an I/O error.
+    pub fn read(disk: &dyn Disk, data_dir: &Path) -> Result<Self, StartError> {
+        let path = data_dir.join(FILE);
+        let foreign =
+            |reason: &str| StartError::Foreign { path: data_dir.to_owned(), reason: reason.to_owned() };
+        match read_file(disk, &path) {
+            Ok(bytes) => Self::parse(&String::from_utf8_lossy(&bytes))
+                .ok_or_else(|| foreign("its meta.properties names no node.id and cluster.id")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(foreign("it holds no meta.properties, so it is not a Quipu data directory"))
+            }
+            Err(error) => Err(StartError::io(&path, error)),
+        }
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let value = |key: &str| {
             text.lines()

@@ -40,3 +40,4 @@ pub mod security;
 pub mod server;
 pub mod topic;
 pub mod upkeep;
+pub mod verify;

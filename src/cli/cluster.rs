@@ -73,6 +73,7 @@ fn info(admin: &Admin) -> Result<(), Failure> {
     for (id, host, port, rack) in &facts.brokers {
         brokers.push([json!(id), json!(host), json!(port), json!(rack), json!(*id == facts.controller)]);
     }
+    let offline = offline(&mut cluster)?;
     let mut levels = Rows::new([text("feature"), number("level"), number("lowest"), number("highest")]);
     for feature in &features {
         levels.push([json!(feature.name), json!(feature.finalized), json!(feature.min), json!(feature.max)]);
@@ -83,16 +84,31 @@ fn info(admin: &Admin) -> Result<(), Failure> {
             "controller": facts.controller,
             "brokers": brokers.to_json(),
             "features": levels.to_json(),
+            "offline_partitions": offline,
         });
         return Ok(show_json(&value)?);
     }
     say(&format!("Cluster {}\n", facts.id.as_deref().unwrap_or("without an id")))?;
     brokers.show(Format::Table)?;
+    if !offline.is_empty() {
+        say(&format!("\nA replica takes no records, its broker's log says why: {}", offline.join(", ")))?;
+    }
     if !levels.is_empty() {
         say("")?;
         levels.show(Format::Table)?;
     }
     Ok(())
+}
+
+/// Partitions of which a replica is offline: of a Quipu, those that can only be read.
+fn offline(cluster: &mut Cluster) -> Result<Vec<String>, Failure> {
+    let topics = cluster.describe(None, false)?;
+    let mut names = Vec::new();
+    for topic in topics.into_iter().flatten() {
+        let offline = topic.partitions.iter().filter(|partition| !partition.offline.is_empty());
+        names.extend(offline.map(|partition| format!("{}-{}", topic.name, partition.partition)));
+    }
+    Ok(names)
 }
 
 fn api_versions(admin: &Admin) -> Result<(), Failure> {

@@ -19,6 +19,7 @@ mod progress;
 pub mod serve;
 mod template;
 mod topic;
+mod verify;
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
@@ -75,6 +76,8 @@ enum Command {
     Cluster(cluster::ClusterArgs),
     /// Look inside segment files, without a broker.
     Dump(dump::DumpArgs),
+    /// Check a data directory without starting a broker; give up what is lost.
+    Verify(verify::VerifyArgs),
 }
 
 /// Sends log lines to stderr, in colour when that is a terminal. `QUIPU_LOG` (or `RUST_LOG`) chooses the level, `info` if
@@ -110,6 +113,7 @@ pub fn main() -> ExitCode {
         Some(Command::Config(args)) => config::run(args),
         Some(Command::Cluster(args)) => cluster::run(args),
         Some(Command::Dump(args)) => dump::run(args),
+        Some(Command::Verify(args)) => verify::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

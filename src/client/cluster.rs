@@ -40,6 +40,8 @@ pub struct PartitionInfo {
     pub replicas: Vec<i32>,
     /// Those of them that are in sync.
     pub in_sync: Vec<i32>,
+    /// Those of them that take no records, because their disk failed or is damaged.
+    pub offline: Vec<i32>,
 }
 
 /// A topic as the cluster describes it.
@@ -258,6 +260,7 @@ impl Cluster {
                     leader_epoch: p.leader_epoch,
                     replicas: p.replica_nodes.iter().map(|id| id.0).collect(),
                     in_sync: p.isr_nodes.iter().map(|id| id.0).collect(),
+                    offline: p.offline_replicas.iter().map(|id| id.0).collect(),
                 })
                 .collect();
             partitions.sort_by_key(|p| p.partition);

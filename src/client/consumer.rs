@@ -148,6 +148,12 @@ impl Consumer {
                             self.clamp(cluster, &partition)?;
                             moved.push(partition);
                         }
+                        ErrorCode::CORRUPT_MESSAGE => {
+                            // Asking again changes nothing, though Kafka counts it among what may pass.
+                            let offset = self.positions.get(&partition).map_or(-1, |position| position.next);
+                            let why = "the broker says that its log is damaged there (CORRUPT_MESSAGE)";
+                            return Err(corrupt(&partition, offset, &why));
+                        }
                         code => {
                             cluster.forget_leader(&partition);
                             return Err(ClientError::broker(format!("partition {partition}"), code.0, None));

@@ -61,7 +61,9 @@ pub mod compact;
 pub mod compress;
 pub mod disk;
 pub mod record;
+pub mod repair;
 pub mod retain;
+pub mod verify;
 
 mod aborted;
 mod batch;

@@ -15,7 +15,7 @@
 //! The newest valid one counts. One generation before it is kept, in case the newest rots.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::disk::state::{self, StateReader, StateWriter};
 use crate::disk::{Disk, Entry};
@@ -198,12 +198,31 @@ pub(crate) fn read_start(disk: &dyn Disk, dir: &Path, entries: &[Entry]) -> io::
 }
 
 /// Whether these are the bytes of a record of this log start.
-pub(crate) fn is_start(bytes: &[u8], offset: Offset) -> bool {
+fn is_start(bytes: &[u8], offset: Offset) -> bool {
     let recorded = StateReader::open(bytes, START_MAGIC, VERSION).and_then(|mut state| state.take());
     recorded.map(i64::from_be_bytes) == Some(offset)
 }
 
-/// Whether these are the bytes of a record of rounds of compaction.
-pub(crate) fn is_cleaned(bytes: &[u8]) -> bool {
-    StateReader::open(bytes, CLEANED_MAGIC, VERSION).is_some()
+/// Every state file of a log, and whether it is whole.
+pub(crate) fn check_all<'a>(
+    disk: &'a dyn Disk,
+    dir: &'a Path,
+    entries: &'a [Entry],
+) -> impl Iterator<Item = io::Result<(PathBuf, bool)>> + 'a {
+    let files = [SNAPSHOT_SUFFIX, START_SUFFIX, CLEANED_SUFFIX]
+        .into_iter()
+        .flat_map(|suffix| offsets(entries, suffix).map(move |offset| (offset, suffix)));
+    files.map(move |(offset, suffix)| {
+        let path = dir.join(file_name(offset, suffix));
+        let bytes = match state::read(disk, &path) {
+            Err(error) if is_unreadable(&error) => Vec::new(),
+            other => other?.unwrap_or_default(),
+        };
+        let is_good = match suffix {
+            SNAPSHOT_SUFFIX => Snapshot::decode(&bytes).is_some_and(|snapshot| snapshot.offset == offset),
+            START_SUFFIX => is_start(&bytes, offset),
+            _ => StateReader::open(&bytes, CLEANED_MAGIC, VERSION).is_some(),
+        };
+        Ok((path, is_good))
+    })
 }

@@ -5,6 +5,7 @@ mod bad_input;
 mod cli;
 mod client;
 mod crash;
+mod damage;
 mod groups;
 mod process;
 mod produce;

@@ -1,0 +1,138 @@
+//! A data directory in which bytes have rotted: what a broker makes of it, and how its operator gets on.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use quipu_protocol::record::position;
+
+use crate::process::{Broker, quipu};
+
+/// Makes the topics a few segments long.
+fn padded(n: u32) -> String {
+    format!("record {n}{:6000}\n", "")
+}
+
+fn fill(dir: &Path) -> PathBuf {
+    let broker = Broker::serve(dir, &["--override", "log.segment.bytes=1048576"]);
+    for topic in ["good", "bad"] {
+        for round in 0..40 {
+            let input: String = (0..10).map(|n| padded(round * 10 + n)).collect();
+            let sent = broker.run_with_input(&["produce", topic], input.as_bytes());
+            assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+        }
+    }
+    assert_eq!(broker.stop(), Some(0));
+    let listed = quipu(&["verify", "--data-dir", dir.to_str().unwrap(), "--format", "json"]);
+    assert_eq!(listed.0, Some(0), "{listed:?}");
+    let listed: serde_json::Value = serde_json::from_str(&listed.1).unwrap();
+    assert_eq!(listed["ok"], true);
+    let bad = listed["partitions"].as_array().unwrap().iter().find(|it| it["partition"] == "bad-0").unwrap();
+    assert_eq!((&bad["records"], &bad["end"]), (&400.into(), &400.into()));
+    bad["directory"].as_str().unwrap().into()
+}
+
+fn segments(partition: &Path) -> Vec<PathBuf> {
+    let mut logs: Vec<_> = fs::read_dir(partition).unwrap().map(|entry| entry.unwrap().path()).collect();
+    logs.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
+    logs.sort();
+    logs
+}
+
+/// The values that can be consumed from an offset on, and whether consuming went to the end.
+fn consume(broker: &Broker, topic: &str, from: &str) -> (Vec<String>, bool, String) {
+    let read = broker.run(&["consume", topic, "-o", from, "-e", "-f", "%v\n", "--timeout", "5"]);
+    let lines = String::from_utf8(read.stdout).unwrap();
+    let lines = lines.lines().map(|line| line.trim_end_matches(' ').to_owned()).collect();
+    (lines, read.status.success(), String::from_utf8_lossy(&read.stderr).into_owned())
+}
+
+fn records(range: std::ops::Range<u32>) -> Vec<String> {
+    range.map(|n| format!("record {n}")).collect()
+}
+
+#[test]
+fn a_damaged_partition_is_read_only_until_its_loss_is_accepted() {
+    let dir = tempfile::tempdir().unwrap();
+    let partition = fill(dir.path());
+    let logs = segments(&partition);
+    // The last segment has lost its end.
+    let last = logs.last().unwrap();
+    let whole = fs::read(last).unwrap();
+    fs::write(last, &whole[..whole.len() - 10]).unwrap();
+
+    let broker = Broker::serve(dir.path(), &[]);
+    let (before, ended, error) = consume(&broker, "bad", "start");
+    assert_eq!(before, records(0..390));
+    assert!(!ended && error.contains("CORRUPT_MESSAGE"), "{error}");
+    let refused = broker.run_with_input(&["produce", "bad", "--timeout", "3"], b"more\n");
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && told.contains("KAFKA_STORAGE_ERROR"), "{told}");
+    // Everybody else goes on, and who asks is told which partition it is.
+    assert!(broker.run_with_input(&["produce", "good"], b"more\n").status.success());
+    assert_eq!(consume(&broker, "good", "start").0.len(), 401);
+    let cluster = broker.run(&["cluster", "--format", "json"]);
+    let cluster: serde_json::Value = serde_json::from_slice(&cluster.stdout).unwrap();
+    assert_eq!(cluster["offline_partitions"], serde_json::json!(["bad-0"]));
+    let data_dir = dir.path().to_str().unwrap();
+    let (code, _, in_use) = quipu(&["verify", "--data-dir", data_dir]);
+    assert!(code == Some(1) && in_use.contains("in use by process"), "{in_use}");
+    assert_eq!(broker.stop(), Some(0));
+
+    let (code, shown, _) = quipu(&["verify", "--data-dir", data_dir]);
+    assert!(code == Some(1) && shown.contains("--accept-loss bad-0"), "{shown}");
+    let (code, shown, refused) = quipu(&["verify", "--data-dir", data_dir, "--accept-loss", "bad-0"]);
+    assert!(
+        code == Some(1) && shown.contains("390..=399") && refused.contains("nothing was changed"),
+        "{shown}{refused}"
+    );
+    assert_eq!(fs::read(last).unwrap().len(), whole.len() - 10);
+    let (code, shown, error) = quipu(&["verify", "--data-dir", data_dir, "--accept-loss", "bad-0", "--yes"]);
+    assert_eq!(code, Some(0), "{shown}{error}");
+    let kept: Vec<_> =
+        shown.lines().filter_map(|line| line.strip_prefix("What was cut out is kept in ")).collect();
+    assert_eq!(kept.len(), 1, "{shown}");
+    let cut = fs::read(kept[0]).unwrap();
+    assert!(whole[..whole.len() - 10].ends_with(&cut) && !cut.is_empty());
+    assert_eq!(quipu(&["verify", "--data-dir", data_dir]).0, Some(0));
+
+    let broker = Broker::serve(dir.path(), &[]);
+    assert!(broker.run_with_input(&["produce", "bad"], b"record 400\n").status.success());
+    let (left, ended, error) = consume(&broker, "bad", "start");
+    assert!(ended, "{error}");
+    assert_eq!(left, [records(0..390), records(400..401)].concat());
+    let at = broker.run(&["consume", "bad", "-o", "400", "-e", "-f", "%o"]);
+    assert_eq!(at.stdout, b"400");
+}
+
+#[test]
+fn rot_that_is_met_while_running_makes_that_partition_read_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let partition = fill(dir.path());
+    let logs = segments(&partition);
+    let mut bytes = fs::read(&logs[1]).unwrap();
+    bytes[position::MAGIC] ^= 0x10;
+    fs::write(&logs[1], &bytes).unwrap();
+    let base: u32 = logs[1].file_stem().unwrap().to_str().unwrap().parse().unwrap();
+
+    let broker = Broker::serve(dir.path(), &[]);
+    // Nothing has been read there yet.
+    assert!(broker.run_with_input(&["produce", "bad"], b"record 400\n").status.success());
+    let (before, ended, error) = consume(&broker, "bad", "start");
+    assert_eq!(before, records(0..base));
+    assert!(!ended && error.contains("CORRUPT_MESSAGE"), "{error}");
+    let refused = broker.run_with_input(&["produce", "bad", "--timeout", "3"], b"more\n");
+    assert!(!refused.status.success());
+    // Behind the damage everything is there.
+    let behind = base + 10;
+    let (after, ended, error) = consume(&broker, "bad", &behind.to_string());
+    assert!(ended, "{error}");
+    assert_eq!(after, records(behind..401));
+    assert_eq!(broker.stop(), Some(0), "what was acknowledged is on disk");
+    let data_dir = dir.path().to_str().unwrap();
+    let (code, shown, _) = quipu(&["verify", "--data-dir", data_dir, "--accept-loss", "bad-0", "--yes"]);
+    assert_eq!(code, Some(0), "{shown}");
+    let broker = Broker::serve(dir.path(), &[]);
+    let (left, ended, error) = consume(&broker, "bad", "start");
+    assert!(ended, "{error}");
+    assert_eq!(left, [records(0..base), records(behind..401)].concat());
+}
