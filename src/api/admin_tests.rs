@@ -48,7 +48,7 @@ fn across_a_restart<F: Future<Output = ()>, G: Future<Output = ()>>(
         let broker = open(&disk, overrides);
         test(Arc::clone(&broker)).await;
         broker.stop();
-        broker.close();
+        broker.close().unwrap();
         after(open(&disk, overrides)).await;
     });
 }

@@ -64,7 +64,7 @@ fn a_damaged_partition_is_read_only_until_its_loss_is_accepted() {
     let (before, ended, error) = consume(&broker, "bad", "start");
     assert_eq!(before, records(0..390));
     assert!(!ended && error.contains("CORRUPT_MESSAGE"), "{error}");
-    let refused = broker.run_with_input(&["produce", "bad", "--timeout", "3"], b"more\n");
+    let refused = broker.run_with_input(&["produce", "bad", "--delivery-timeout", "2"], b"more\n");
     let told = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && told.contains("KAFKA_STORAGE_ERROR"), "{told}");
     // Everybody else goes on, and who asks is told which partition it is.
@@ -120,7 +120,7 @@ fn rot_that_is_met_while_running_makes_that_partition_read_only() {
     let (before, ended, error) = consume(&broker, "bad", "start");
     assert_eq!(before, records(0..base));
     assert!(!ended && error.contains("CORRUPT_MESSAGE"), "{error}");
-    let refused = broker.run_with_input(&["produce", "bad", "--timeout", "3"], b"more\n");
+    let refused = broker.run_with_input(&["produce", "bad", "--delivery-timeout", "2"], b"more\n");
     assert!(!refused.status.success());
     // Behind the damage everything is there.
     let behind = base + 10;
