@@ -81,13 +81,6 @@ pub(crate) fn recover(
     };
     disk.create_dir_all(dir).map_err(at(dir))?;
     let entries = disk.list(dir).map_err(at(dir))?;
-    if entries.is_empty()
-        && !crate::planted::planted("new-directory-without-sync")
-        && let Some(parent) = dir.parent()
-    {
-        // Nothing in a directory is durable before its own name is, and a restart would take it for old.
-        disk.sync_dir(parent).map_err(at(parent))?;
-    }
     let mut found = Found::sort(&entries);
     let recorded_start = snapshot::read_start(&**disk, dir, &entries).map_err(at(dir))?;
     let mut log_start = recorded_start.unwrap_or(0);

@@ -390,7 +390,9 @@ impl Appender {
         }
         // Segments are only removed once this is on disk, or a restart would find a log that begins with a hole.
         if !crate::planted::planted("delete-without-durable-start") {
-            snapshot::write_start(&*self.shared.disk, &self.shared.dir, to).map_err(DeleteError::Io)?;
+            let named = self.shared.sync_name();
+            let stored = named.and_then(|()| snapshot::write_start(&*self.shared.disk, &self.shared.dir, to));
+            stored.map_err(DeleteError::Io)?;
         }
         self.dirty = true;
         self.shared.log_start.store(to, Ordering::Release);

@@ -57,6 +57,7 @@ impl Seal {
             // A recovery point vouches for all segments below it. The last one stays in force until the next start.
             return Err(io::Error::other("an earlier segment could not be sealed"));
         }
+        shared.sync_name()?;
         snapshot::write_snapshot(&*shared.disk, &shared.dir, self.offset, &self.snapshot)
     }
 

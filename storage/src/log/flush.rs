@@ -43,7 +43,7 @@ impl Flush {
         }
         if shared.dir_unsynced.swap(false, Ordering::AcqRel)
             && !crate::planted::planted("flush-without-directory")
-            && let Err(error) = shared.disk.sync_dir(&shared.dir)
+            && let Err(error) = shared.disk.sync_dir(&shared.dir).and_then(|()| shared.sync_name())
         {
             return Err(shared.set_fence("sync of the directory", &error));
         }

@@ -44,6 +44,8 @@ pub(crate) struct Shared {
     durable: AtomicI64,
     /// A file was made since the directory was last synced.
     dir_unsynced: AtomicBool,
+    /// Nothing vouches for the name of the directory itself yet.
+    name_unsynced: AtomicBool,
     /// A segment could not be sealed, so no recovery point may lie behind it.
     unsealed: AtomicBool,
     /// Held while syncing. One at a time: the system reports a failed write-back once, and whoever syncs next to the one
@@ -77,6 +79,7 @@ impl Shared {
             end: AtomicI64::new(end),
             durable: AtomicI64::new(durable),
             dir_unsynced: AtomicBool::new(end > durable),
+            name_unsynced: AtomicBool::new(durable == 0),
             unsealed: AtomicBool::new(false),
             syncing: Mutex::new(()),
             fence: OnceLock::new(),
@@ -125,6 +128,19 @@ impl Shared {
         }
         segment.set_aborted(list);
         segment.aborted()
+    }
+
+    /// Makes the directory's own name durable before anything in it is said to be: once per log, and not when it is
+    /// opened, so that the first record for each of a thousand partitions does not wait for the disk a thousand times.
+    fn sync_name(&self) -> std::io::Result<()> {
+        if self.name_unsynced.load(Ordering::Acquire)
+            && !crate::planted::planted("new-directory-without-sync")
+            && let Some(parent) = self.dir.parent()
+        {
+            self.disk.sync_dir(parent)?;
+            self.name_unsynced.store(false, Ordering::Release);
+        }
+        Ok(())
     }
 
     fn log_start(&self) -> Offset {
