@@ -24,7 +24,7 @@ use crate::config::{
 use crate::coordinator::GroupCoordinator;
 use crate::coordinator::assign::Assignor;
 use crate::coordinator::doors::TopicLookup;
-use crate::coordinator::settings::{ConsumerTimes, GroupSettings};
+use crate::coordinator::settings::{ConsumerTimes, GroupSettings, Migration};
 use crate::coordinator::txn::{TransactionCoordinator, TransactionsSettings};
 use crate::error::StartError;
 use crate::identity::Identity;
@@ -623,6 +623,7 @@ fn group_settings(settings: &Settings) -> GroupSettings {
             session_timeout_ms: settings.groups.consumer.session_timeout_ms,
             heartbeat_interval_ms: settings.groups.consumer.heartbeat_interval_ms,
         },
+        migration: Migration::named(&settings.groups.consumer_migration_policy).unwrap_or_default(),
         consumer_members_max: settings.groups.consumer.max_size,
         assignors: assignors(&settings.groups.consumer_assignors),
         ..GroupSettings::default()

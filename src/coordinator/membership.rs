@@ -7,7 +7,7 @@ use quipu_protocol::error_code::ErrorCode;
 
 use super::GroupCoordinator;
 use super::group::classic::{JoinRequest, Leaving, SyncRequest};
-use super::group::{JoinReply, MemberId, Reply, Step, SyncReply};
+use super::group::{JoinReply, MemberId, Reply, SyncReply};
 use super::settings::PROTOCOLS_PER_MEMBER_MAX;
 use super::slots::Slot;
 use super::step::TEXT_BYTES_MAX;
@@ -22,14 +22,7 @@ impl GroupCoordinator {
         let settings = self.settings();
         let create = member_id.is_empty();
         let parked = self.parked(group_id, create, |group, now, token| {
-            let mut step = Step::default();
-            if !group.become_classic(&mut step) {
-                let refused = JoinReply::refuse(ErrorCode::INCONSISTENT_GROUP_PROTOCOL, "".into());
-                step.join(token, refused);
-                return step;
-            }
-            group.classic.join(now, token, request, &settings, &mut step);
-            step
+            group.join(now, token, request, &*self.topics, &settings)
         });
         match parked.await {
             Ok(Reply::Join(reply)) => reply,
@@ -73,11 +66,8 @@ impl GroupCoordinator {
         if let Err(error) = self.admit(group_id) {
             return SyncReply::refuse(error);
         }
-        let parked = self.parked(group_id, false, |group, now, token| {
-            let mut step = Step::default();
-            group.classic.sync(now, token, request, &mut step);
-            step
-        });
+        let parked =
+            self.parked(group_id, false, |group, now, token| group.sync(now, token, request, &*self.topics));
         match parked.await {
             Ok(Reply::Sync(reply)) => reply,
             Ok(Reply::Join(_)) => unreachable!("a sync is answered as a sync"),
@@ -100,7 +90,7 @@ impl GroupCoordinator {
             Ok(()) => {}
         }
         let now = self.clock.now();
-        let beat = |slot: &mut Slot| slot.group.classic.heartbeat(now, member_id, instance_id, generation);
+        let beat = |slot: &mut Slot| slot.group.heartbeat(now, member_id, instance_id, generation);
         self.with(group_id, beat).unwrap_or(ErrorCode::UNKNOWN_MEMBER_ID)
     }
 
@@ -112,8 +102,7 @@ impl GroupCoordinator {
         self.admit(group_id)?;
         let now = self.clock.now();
         let left = self.with(group_id, |slot| {
-            let mut step = Step::default();
-            let codes = slot.group.classic.leave(now, leaving, &mut step);
+            let (codes, step) = slot.group.leave(now, leaving, &*self.topics, &self.settings());
             (codes, self.advance(slot, now, step))
         });
         let (codes, appended) = left.ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;

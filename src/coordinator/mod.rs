@@ -198,7 +198,7 @@ impl GroupCoordinator {
                 continue;
             }
             slot.scheduled = Millis::MAX;
-            let step = slot.group.expire(now, &settings);
+            let step = slot.group.expire(now, &*self.topics, &settings);
             // A failed append is logged; the machine has moved on as Kafka's would.
             let _ = self.advance(&mut slot, now, step);
             self.tidy(&mut slot);

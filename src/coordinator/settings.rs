@@ -32,6 +32,8 @@ pub struct GroupSettings {
     /// `group.consumer.session.timeout.ms` and `group.consumer.heartbeat.interval.ms`, for consumer groups that set none
     /// of their own.
     pub consumer: ConsumerTimes,
+    /// `group.consumer.migration.policy`.
+    pub migration: Migration,
     /// `group.consumer.max.size`: members of one consumer group, at most [`GroupSettings::MEMBERS_MAX`].
     pub consumer_members_max: usize,
     /// `group.consumer.assignors`, the default first; when only one is on offer it is named twice.
@@ -47,6 +49,33 @@ pub struct GroupSettings {
 impl GroupSettings {
     /// Most members of one group, whatever `group.max.size` says.
     pub const MEMBERS_MAX: usize = 10_000;
+}
+
+/// Which way groups with members may change their protocol (`group.consumer.migration.policy`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Migration {
+    /// Only without members.
+    Disabled,
+    /// From classic to consumer groups.
+    Upgrade,
+    /// From consumer to classic groups.
+    Downgrade,
+    /// Both ways, as by default.
+    #[default]
+    Bidirectional,
+}
+
+impl Migration {
+    /// The policy of this name, in any case.
+    pub fn named(name: &str) -> Option<Self> {
+        match name.to_ascii_lowercase().as_str() {
+            "disabled" => Some(Self::Disabled),
+            "upgrade" => Some(Self::Upgrade),
+            "downgrade" => Some(Self::Downgrade),
+            "bidirectional" => Some(Self::Bidirectional),
+            _ => None,
+        }
+    }
 }
 
 /// The times that members of a consumer group are given (KIP-848).
@@ -75,6 +104,7 @@ impl Default for GroupSettings {
             groups_max: 100_000,
             group_bytes_max: 64 << 20,
             consumer: ConsumerTimes::default(),
+            migration: Migration::default(),
             consumer_members_max: Self::MEMBERS_MAX,
             assignors: Assignor::ALL,
             offset_metadata_bytes_max: 4_096,

@@ -12,6 +12,7 @@ use quipu_protocol::primitives::Uuid;
 use super::doors::{CoordinatorClock, CoordinatorLog, Durability, DurabilitySender, TopicLookup};
 use super::group::classic::{JoinRequest, Leaving, Protocol, State, SyncRequest};
 use super::group::offsets::CommitRequest;
+use super::group::sim::Sim;
 use super::group::{Committer, Group, JoinReply, MemberId};
 use super::membership::member_id;
 use super::records::CoordinatorRecord;
@@ -114,33 +115,11 @@ fn pass(world: &World, groups: &GroupCoordinator, ms: Millis) {
 }
 
 fn request(member_id: &str) -> JoinRequest {
-    JoinRequest {
-        member_id: member_id.into(),
-        instance_id: None,
-        client_id: "client".into(),
-        client_host: "/127.0.0.1".into(),
-        session_timeout_ms: 10_000,
-        rebalance_timeout_ms: 60_000,
-        protocol_type: "consumer".into(),
-        protocols: vec![Protocol { name: "range".into(), metadata: Bytes::from_static(b"sub") }],
-        fresh_id: "".into(),
-        must_know_id: true,
-        may_skip_assignment: true,
-    }
+    Sim::request(member_id, &[("range", "sub")])
 }
 
 fn sync_request(member_id: &str, generation: i32, assignments: &[(&str, &str)]) -> SyncRequest {
-    SyncRequest {
-        member_id: member_id.into(),
-        instance_id: None,
-        generation,
-        protocol_type: None,
-        protocol: None,
-        assignments: assignments
-            .iter()
-            .map(|(id, bytes)| ((*id).into(), Bytes::copy_from_slice(bytes.as_bytes())))
-            .collect(),
-    }
+    Sim::syncing(member_id, generation, assignments)
 }
 
 fn nobody() -> Committer {

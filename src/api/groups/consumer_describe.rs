@@ -13,6 +13,8 @@ use crate::api::Context;
 use crate::coordinator::assign::Partitions;
 use crate::coordinator::group::consumer::{ConsumerMemberView, Refused};
 
+/// A member that speaks the classic protocol.
+const CLASSIC_MEMBER: i8 = 0;
 /// A member that speaks the consumer protocol.
 const CONSUMER_MEMBER: i8 = 1;
 
@@ -77,7 +79,7 @@ fn member(cx: &Context<'_>, view: &ConsumerMemberView) -> Member<'static> {
         subscribed_topic_regex: maybe_text(subscription.regex.as_ref()),
         assignment: assignment(cx, &current.assigned),
         target_assignment: assignment(cx, target),
-        member_type: CONSUMER_MEMBER,
+        member_type: if subscription.classic.is_some() { CLASSIC_MEMBER } else { CONSUMER_MEMBER },
     }
 }
 

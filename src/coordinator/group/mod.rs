@@ -11,6 +11,8 @@
 
 pub mod classic;
 pub mod consumer;
+mod embedded;
+mod migrate;
 pub mod offsets;
 #[cfg(test)]
 pub(crate) mod sim;
@@ -23,6 +25,7 @@ use quipu_protocol::error_code::ErrorCode;
 
 use self::classic::{Classic, State};
 use self::consumer::{Beat, BeatReply, Consumer, ConsumerRecord, Refused};
+use self::migrate::Converted;
 use self::offsets::{CommitRequest, Committed, Offsets, RetentionFrom};
 use super::doors::TopicLookup;
 use super::settings::{ConsumerTimes, GroupSettings};
@@ -198,6 +201,17 @@ pub(crate) enum After {
     },
     /// A static member's new id: goes back to the old one when not kept.
     Replaced(Box<classic::Replaced>),
+    /// The group changes its protocol.
+    Converted(Converted),
+    /// A member of the classic protocol joins a consumer group, which may change its protocol by that.
+    Joined {
+        /// Who waits for the answer.
+        token: Token,
+        /// The answer, when kept.
+        reply: Box<JoinReply>,
+        /// What becomes of the group.
+        converted: Option<Converted>,
+    },
 }
 
 impl Step {
@@ -306,7 +320,7 @@ impl Group {
                 self.replay(record);
             }
             if records.iter().any(|record| matches!(record, Record::Generation(None))) {
-                self.classic = Classic::default();
+                self.classic.dissolve(&mut next);
             }
         }
         match after {
@@ -317,6 +331,11 @@ impl Group {
                 (Err(error), _) => self.classic.assignment_lost(now, generation, error, &mut next),
             },
             After::Replaced(replaced) => self.classic.replaced(now, *replaced, appended, &mut next),
+            After::Converted(converted) if appended.is_ok() => self.convert(now, converted, &mut next),
+            After::Converted(_) => {}
+            After::Joined { token, reply, converted } => {
+                self.joined(now, token, *reply, converted, appended, &mut next);
+            }
         }
         next
     }
@@ -375,23 +394,25 @@ impl Group {
         let mut step = Step::default();
         if !self.consumer.exists() {
             self.admit_first(beat)?;
+            if self.classic.state() != State::Empty {
+                return self.upgrade(now, beat, topics, settings, times);
+            }
             if self.settled.is_some() || !self.classic.is_vacant() {
                 // An empty group changes its kind and keeps its offsets.
                 step.records.push(Record::Generation(None));
             }
         }
-        let reply = if beat.epoch < consumer::JOIN {
-            self.consumer.leave(beat, &mut step.records)?
-        } else {
-            self.consumer.heartbeat(now, beat, topics, settings, times, &mut step.records)?
-        };
+        if beat.epoch < consumer::JOIN {
+            return self.leave_consumer(now, beat, topics, settings);
+        }
+        let reply = self.consumer.heartbeat(now, beat, topics, settings, times, &mut step.records)?;
         Ok((reply, step))
     }
 
     /// Whether a heartbeat may make this a consumer group.
     fn admit_first(&self, beat: &Beat) -> Result<(), Refused> {
         let is_classic = self.settled.is_some() || !self.classic.is_vacant();
-        if is_classic && (beat.epoch != consumer::JOIN || self.classic.state() != State::Empty) {
+        if is_classic && beat.epoch != consumer::JOIN {
             let message = format!("Group {} is not a consumer group.", self.id);
             return Err(Refused::new(ErrorCode::GROUP_ID_NOT_FOUND, message));
         }
@@ -402,17 +423,15 @@ impl Group {
         Ok(())
     }
 
-    /// Makes room for a classic group; false when a consumer group has members. Its offsets stay.
-    pub(crate) fn become_classic(&self, step: &mut Step) -> bool {
-        step.records.extend(if self.consumer.is_empty() { self.consumer.removal() } else { Vec::new() });
-        self.consumer.is_empty()
-    }
-
-    /// Fires every timer that is due.
-    pub fn expire(&mut self, now: Now, settings: &GroupSettings) -> Step {
+    /// Fires every timer that is due; of a consumer group's the first, as each asks for records of its own.
+    pub fn expire(&mut self, now: Now, topics: &dyn TopicLookup, settings: &GroupSettings) -> Step {
         let mut step = Step::default();
         self.classic.expire(now, settings, &mut step);
-        while step.records.is_empty() && self.consumer.expire_one(now, &mut step.records) {}
+        if step.records.is_empty()
+            && let Some(gone) = self.consumer.next_expired(now)
+        {
+            self.fence(now, &[gone], topics, settings, &mut step);
+        }
         step
     }
 
@@ -473,7 +492,7 @@ impl Group {
     ) -> Result<(Vec<ErrorCode>, Vec<Record>), ErrorCode> {
         match self.kind() {
             GroupKind::Classic => self.classic.admit_transactional_commit(now, member)?,
-            GroupKind::Consumer => self.consumer.admit_commit(member, true)?,
+            GroupKind::Consumer => self.consumer.admit_transactional_commit(member)?,
         }
         Ok(Offsets::commit(requests, settings.offset_metadata_bytes_max, None, now.wall))
     }

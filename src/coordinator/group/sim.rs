@@ -1,14 +1,19 @@
 //! A driver for tests: one group, a log in memory, time by hand.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use quipu_protocol::error_code::ErrorCode;
+use quipu_protocol::primitives::Uuid;
 
 use super::classic::{JoinRequest, Leaving, Protocol, State, SyncRequest};
+use super::consumer::{Beat, BeatReply, Refused};
 use super::offsets::CommitRequest;
 use super::{Committer, Group, JoinReply, MemberId, Record, Reply, Step, SyncReply, Token};
+use crate::coordinator::assign::Partitions;
+use crate::coordinator::doors::TopicLookup;
+use crate::coordinator::records::CoordinatorRecord;
 use crate::coordinator::settings::GroupSettings;
 use crate::coordinator::{Now, records};
 
@@ -16,9 +21,54 @@ use crate::coordinator::{Now, records};
 pub(crate) const SESSION_MS: i64 = 10_000;
 /// Rebalance timeout of [`Sim::request`].
 pub(crate) const REBALANCE_MS: i64 = 60_000;
+/// Rebalance timeout of [`Sim::joining`].
+pub(crate) const BEAT_REBALANCE_MS: i32 = 30_000;
+
+#[derive(Default)]
+pub(crate) struct Topics {
+    by_name: BTreeMap<Arc<str>, (Uuid, i32)>,
+    version: i64,
+}
+
+impl Topics {
+    pub(crate) fn set(&mut self, name: &str, partitions: i32) {
+        self.version += 1;
+        let id = Uuid([self.version as u8; 16]);
+        let entry = self.by_name.entry(name.into()).or_insert((id, partitions));
+        entry.1 = partitions;
+    }
+
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.version += 1;
+        self.by_name.remove(name);
+    }
+}
+
+impl TopicLookup for Topics {
+    fn partitions(&self, name: &str) -> Option<i32> {
+        self.by_name.get(name).map(|(_, partitions)| *partitions)
+    }
+
+    fn name_of(&self, id: Uuid) -> Option<Arc<str>> {
+        self.by_name.iter().find(|(_, (other, _))| *other == id).map(|(name, _)| name.clone())
+    }
+
+    fn id_of(&self, name: &str) -> Option<Uuid> {
+        self.by_name.get(name).map(|(id, _)| *id)
+    }
+
+    fn names(&self) -> Vec<Arc<str>> {
+        self.by_name.keys().cloned().collect()
+    }
+
+    fn version(&self) -> i64 {
+        self.version
+    }
+}
 
 pub(crate) struct Sim {
     pub(crate) group: Group,
+    pub(crate) topics: Topics,
     pub(crate) log: Vec<Record>,
     pub(crate) now: Now,
     pub(crate) settings: GroupSettings,
@@ -35,6 +85,7 @@ impl Sim {
     pub(crate) fn new() -> Self {
         Self {
             group: Group::new("g".into()),
+            topics: Topics::default(),
             log: Vec::new(),
             now: Now { tick: 1_000, wall: 1_700_000_000_000 },
             settings: GroupSettings::default(),
@@ -44,6 +95,17 @@ impl Sim {
             abandoned: HashSet::new(),
             last: 0,
         }
+    }
+
+    /// A group over topic `t` with this many partitions.
+    pub(crate) fn over(partitions: i32) -> Self {
+        let mut sim = Self::new();
+        sim.topics.set("t", partitions);
+        sim
+    }
+
+    pub(crate) fn topic(&self, name: &str) -> Uuid {
+        self.topics.id_of(name).expect("a topic")
     }
 
     /// A JoinGroup of the newest version by a client that wants `protocols` (name, metadata).
@@ -66,6 +128,21 @@ impl Sim {
             fresh_id: "".into(),
             must_know_id: true,
             may_skip_assignment: true,
+        }
+    }
+
+    /// A SyncGroup with the assignment that the leader gives.
+    pub(crate) fn syncing(member_id: &str, generation: i32, assignments: &[(&str, &str)]) -> SyncRequest {
+        SyncRequest {
+            member_id: member_id.into(),
+            instance_id: None,
+            generation,
+            protocol_type: None,
+            protocol: None,
+            assignments: assignments
+                .iter()
+                .map(|(id, bytes)| ((*id).into(), Bytes::copy_from_slice(bytes.as_bytes())))
+                .collect(),
         }
     }
 
@@ -113,17 +190,32 @@ impl Sim {
         if self.log.len() > 50 && !self.last.is_multiple_of(17) {
             return;
         }
-        assert_eq!(self.replayed().kept(), self.group.kept());
+        let replayed = self.replayed();
+        assert_eq!(replayed.kept(), self.group.kept());
+        assert_eq!(replayed.consumer.kept(), self.group.consumer.kept());
     }
 
+    /// The group as its log tells it, through the stored form.
     pub(crate) fn replayed(&self) -> Group {
+        self.replayed_if(|_, _| true)
+    }
+
+    /// The group as its log tells it after a compaction: the last record of each key, in order.
+    pub(crate) fn compacted(&self) -> Group {
+        self.replayed_if(|at, stored| stored[at + 1..].iter().all(|later| later.key != stored[at].key))
+    }
+
+    fn replayed_if(&self, is_kept: impl Fn(usize, &[CoordinatorRecord]) -> bool) -> Group {
+        let stored: Vec<_> =
+            self.log.iter().map(|record| records::encode("g", record).expect("fits")).collect();
         let mut group = Group::new("g".into());
-        for record in &self.log {
-            let stored = records::encode("g", record).expect("fits");
-            let (id, record) =
-                records::decode(&stored.key, stored.value.as_deref()).expect("reads").expect("ours");
-            assert_eq!(&*id, "g");
-            group.replay(&record);
+        for (at, record) in stored.iter().enumerate() {
+            if is_kept(at, &stored) {
+                let (id, record) =
+                    records::decode(&record.key, record.value.as_deref()).expect("reads").expect("ours");
+                assert_eq!(&*id, "g");
+                group.replay(&record);
+            }
         }
         group
     }
@@ -141,42 +233,29 @@ impl Sim {
     pub(crate) fn join(&mut self, mut request: JoinRequest) -> Token {
         let token = self.token();
         request.fresh_id = format!("fresh-{}", token.0).into();
-        let mut step = Step::default();
-        self.group.classic.join(self.now, token, request, &self.settings, &mut step);
+        let step = self.group.join(self.now, token, request, &self.topics, &self.settings);
         let _ = self.advance(step);
         token
     }
 
     pub(crate) fn sync(&mut self, member_id: &str, generation: i32, assignments: &[(&str, &str)]) -> Token {
-        self.sync_with(SyncRequest {
-            member_id: member_id.into(),
-            instance_id: None,
-            generation,
-            protocol_type: None,
-            protocol: None,
-            assignments: assignments
-                .iter()
-                .map(|(id, bytes)| ((*id).into(), Bytes::copy_from_slice(bytes.as_bytes())))
-                .collect(),
-        })
+        self.sync_with(Self::syncing(member_id, generation, assignments))
     }
 
     pub(crate) fn sync_with(&mut self, request: SyncRequest) -> Token {
         let token = self.token();
-        let mut step = Step::default();
-        self.group.classic.sync(self.now, token, request, &mut step);
+        let step = self.group.sync(self.now, token, request, &self.topics);
         let _ = self.advance(step);
         token
     }
 
     pub(crate) fn heartbeat(&mut self, member_id: &str, generation: i32) -> ErrorCode {
-        self.group.classic.heartbeat(self.now, &member_id.into(), None, generation)
+        self.group.heartbeat(self.now, &member_id.into(), None, generation)
     }
 
     pub(crate) fn leave(&mut self, member_id: &str, instance_id: Option<&str>) -> ErrorCode {
         let leaving = [Leaving { member_id: member_id.into(), instance_id: instance_id.map(Into::into) }];
-        let mut step = Step::default();
-        let codes = self.group.classic.leave(self.now, &leaving, &mut step);
+        let (codes, step) = self.group.leave(self.now, &leaving, &self.topics, &self.settings);
         let _ = self.advance(step);
         codes[0]
     }
@@ -203,6 +282,48 @@ impl Sim {
         self.group.committed("t", 0).map(|committed| committed.offset)
     }
 
+    pub(crate) fn beat(&mut self, beat: Beat) -> Result<BeatReply, ErrorCode> {
+        self.try_beat(beat).map_err(|refused| refused.code)
+    }
+
+    pub(crate) fn try_beat(&mut self, beat: Beat) -> Result<BeatReply, Refused> {
+        let times = self.settings.consumer;
+        let (reply, step) =
+            self.group.consumer_heartbeat(self.now, &beat, &self.topics, &self.settings, &times)?;
+        let _ = self.advance(step);
+        Ok(reply)
+    }
+
+    /// A ConsumerGroupHeartbeat that joins and subscribes to `t`.
+    pub(crate) fn joining(id: &str) -> Beat {
+        Beat {
+            rebalance_timeout_ms: BEAT_REBALANCE_MS,
+            topics: Some(vec!["t".into()]),
+            owned: Some(Partitions::default()),
+            ..Self::quiet(id, 0)
+        }
+    }
+
+    /// The heartbeat of a member that has nothing to say.
+    pub(crate) fn quiet(id: &str, epoch: i32) -> Beat {
+        Beat {
+            member_id: id.into(),
+            epoch,
+            client_id: "client".into(),
+            client_host: "/127.0.0.1".into(),
+            rebalance_timeout_ms: -1,
+            ..Beat::default()
+        }
+    }
+
+    pub(crate) fn owning(id: &str, epoch: i32, owned: &Partitions) -> Beat {
+        Beat { owned: Some(owned.clone()), ..Self::quiet(id, epoch) }
+    }
+
+    pub(crate) fn enter(&mut self, id: &str) -> BeatReply {
+        self.beat(Self::joining(id)).expect("joins")
+    }
+
     /// Lets time pass, firing each timer at its own moment.
     pub(crate) fn pass(&mut self, ms: i64) {
         let end = self.now.tick + ms;
@@ -210,9 +331,9 @@ impl Sim {
             let next = self.group.next_deadline().filter(|&at| at <= end).unwrap_or(end);
             let step_ms = next.max(self.now.tick) - self.now.tick;
             self.now = Now { tick: self.now.tick + step_ms, wall: self.now.wall + step_ms };
-            let step = self.group.expire(self.now, &self.settings);
+            let step = self.group.expire(self.now, &self.topics, &self.settings);
             let _ = self.advance(step);
-            if self.now.tick >= end {
+            if self.now.tick >= end && self.group.next_deadline().is_none_or(|at| at > end) {
                 return;
             }
         }

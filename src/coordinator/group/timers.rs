@@ -16,13 +16,17 @@ pub(crate) enum Timer {
     Session(MemberId),
     /// The member of a consumer group has not revoked what it was to revoke.
     Revoke(MemberId),
+    /// The member of a consumer group that speaks the classic protocol was told to join again, and has not.
+    JoinOf(MemberId),
+    /// The same, which has joined, has not asked for what it may read.
+    SyncOf(MemberId),
 }
 
 /// The timers of one group, by the monotonic clock.
 ///
 /// Each timer is set at most once; setting it again moves it. Cost per change: logarithmic in the number
 /// of members.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Timers {
     due: BTreeSet<(Millis, Timer)>,
     at: HashMap<Timer, Millis>,
@@ -62,6 +66,13 @@ impl Timers {
     pub(crate) fn silences(&self, uptime_ms: Millis) -> impl Iterator<Item = (&MemberId, Millis)> {
         let more = if self.has_heard { uptime_ms } else { 0 };
         self.unheard.iter().map(move |(id, before)| (id, before.saturating_add(more)))
+    }
+
+    /// Sets a timer that may have been set before, and then stays as it was.
+    pub(crate) fn set_if_absent(&mut self, timer: Timer, at: Millis) {
+        if !self.at.contains_key(&timer) {
+            self.set(timer, at);
+        }
     }
 
     fn set_any(&mut self, timer: Timer, at: Millis) {

@@ -5,7 +5,8 @@
 //! 4  ConsumerGroupPartitionMetadata       not written since Kafka 4.1, not read
 //! 5  ConsumerGroupMemberMetadata          group, member: instance: string? · rack: string? · client: string ·
 //!                                         host: string · topics: [string] · regex: string? ·
-//!                                         rebalance timeout: int32 · assignor: string?
+//!                                         rebalance timeout: int32 · assignor: string? · tag 0, of a member of
+//!                                         the classic protocol: session timeout: int32 · [name: string · metadata: bytes]
 //! 6  ConsumerGroupTargetAssignmentMetadata  group: epoch: int32
 //! 7  ConsumerGroupTargetAssignmentMember  group, member: [topic: uuid · [int32]]
 //! 8  ConsumerGroupCurrentMemberAssignment group, member: epoch: int32 · previous epoch: int32 · state: int8 ·
@@ -19,8 +20,9 @@ use quipu_protocol::primitives::Uuid;
 
 use super::{Input, Output, RecordError};
 use crate::coordinator::assign::Partitions;
+use crate::coordinator::group::classic::Protocol;
 use crate::coordinator::group::consumer::{
-    ConsumerRecord, Current, GroupEpoch, Progress, Resolved, Subscription,
+    ClassicMember, ConsumerRecord, Current, GroupEpoch, Progress, Resolved, Subscription,
 };
 
 const EPOCH: i16 = 3;
@@ -113,7 +115,26 @@ fn encode_subscription(out: &mut Output, member: &Subscription) {
     out.compact(member.regex.as_deref());
     out.int32(member.rebalance_timeout_ms);
     out.compact(member.assignor.as_deref());
-    out.varint(0);
+    let Some(classic) = &member.classic else {
+        out.varint(0);
+        return;
+    };
+    let mut field = Output::default();
+    // A structure that could be missing says first that it is not.
+    field.0.push(1);
+    field.int32(classic.session_timeout_ms);
+    field.compact_length(classic.protocols.len());
+    for protocol in &classic.protocols {
+        field.compact(Some(&protocol.name));
+        field.compact_length(protocol.metadata.len());
+        field.0.extend_from_slice(&protocol.metadata);
+        field.varint(0);
+    }
+    field.varint(0);
+    // One tag, number 0.
+    out.0.extend_from_slice(&[1, 0]);
+    out.varint(u32::try_from(field.0.len()).unwrap_or(u32::MAX));
+    out.0.extend_from_slice(&field.0);
 }
 
 /// Reads a record whose key has version `kind`; `None` for kinds that are not kept.
@@ -168,7 +189,7 @@ fn decode_epoch(mut value: Input<'_>) -> Result<GroupEpoch, RecordError> {
 }
 
 fn decode_subscription(mut value: Input<'_>) -> Result<Subscription, RecordError> {
-    Ok(Subscription {
+    let mut subscription = Subscription {
         instance_id: value.nullable()?,
         rack_id: value.nullable()?,
         client_id: value.string()?,
@@ -177,7 +198,28 @@ fn decode_subscription(mut value: Input<'_>) -> Result<Subscription, RecordError
         regex: value.nullable()?,
         rebalance_timeout_ms: value.int32()?,
         assignor: value.nullable()?,
-    })
+        classic: None,
+    };
+    for _ in 0..value.varint()? {
+        let tag = value.varint()?;
+        let length = value.varint()? as usize;
+        let mut field = Input { rest: value.take(length)?, flexible: true };
+        if tag == 0 && field.chunk::<1>()? == [1] {
+            subscription.classic = Some(Arc::new(decode_classic(field)?));
+        }
+    }
+    Ok(subscription)
+}
+
+fn decode_classic(mut field: Input<'_>) -> Result<ClassicMember, RecordError> {
+    let session_timeout_ms = field.int32()?;
+    let count = field.count()?;
+    let mut protocols = Vec::with_capacity(count);
+    for _ in 0..count {
+        protocols.push(Protocol { name: field.string()?, metadata: field.bytes()? });
+        field.skip_tags()?;
+    }
+    Ok(ClassicMember { session_timeout_ms, protocols })
 }
 
 fn decode_current(mut value: Input<'_>) -> Result<Current, RecordError> {
@@ -300,6 +342,24 @@ mod tests {
         bytes(ConsumerRecord::Current("m".into(), Some(Arc::new(current))));
     }
 
+    /// What Kafka 4.3.1 writes for the same member.
+    #[test]
+    fn a_member_of_the_classic_protocol_has_kafkas_bytes() {
+        let protocols =
+            vec![Protocol { name: "range".into(), metadata: bytes::Bytes::from_static(&[1, 2, 3]) }];
+        let member = Subscription {
+            client_id: "c".into(),
+            client_host: "/h".into(),
+            topics: vec!["t".into()],
+            rebalance_timeout_ms: 300_000,
+            classic: Some(Arc::new(ClassicMember { session_timeout_ms: 10_000, protocols })),
+            ..Subscription::default()
+        };
+        let (_, value) = bytes(ConsumerRecord::Member("m".into(), Some(Arc::new(member))));
+        let hex: String = value.unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, "000001010263032f6802027401000493e0010100120100002710020672616e6765040102030000");
+    }
+
     #[test]
     fn every_record_and_every_tombstone_comes_back() {
         let subscription = Subscription {
@@ -311,10 +371,17 @@ mod tests {
             regex: Some("x".repeat(300).into()),
             rebalance_timeout_ms: 300_000,
             assignor: Some("range".into()),
+            classic: None,
         };
+        let classic = ClassicMember {
+            session_timeout_ms: 10_000,
+            protocols: vec![Protocol { name: "range".into(), metadata: bytes::Bytes::from_static(b"sub") }],
+        };
+        let of_classic = Subscription { classic: Some(Arc::new(classic)), ..subscription.clone() };
         let resolved = Resolved { topics: vec!["t".into()], version: 3, at_ms: 4 };
         for record in [
             ConsumerRecord::Member("m".into(), Some(Arc::new(subscription))),
+            ConsumerRecord::Member("m".into(), Some(Arc::new(of_classic))),
             ConsumerRecord::Member("m".into(), None),
             ConsumerRecord::TargetEpoch(Some(9)),
             ConsumerRecord::TargetEpoch(None),

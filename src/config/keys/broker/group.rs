@@ -27,7 +27,7 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Most that a consumer group may set as its session timeout."),
     key("group.consumer.max.size", Int, Some("2147483647"), AtLeast(1)).acts()
         .doc("Members of a consumer group at most."),
-    key("group.consumer.migration.policy", String, Some("bidirectional"), OneOfAnyCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"])).not_yet()
+    key("group.consumer.migration.policy", String, Some("bidirectional"), OneOfAnyCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"])).acts()
         .doc("Which way a group may change between the classic and the consumer protocol while it has members."),
     key("group.consumer.min.assignment.interval.ms", Int, Some("0"), AtLeast(0)).not_yet()
         .doc("Least that a consumer group may set as its least time between assignments."),

@@ -16,8 +16,8 @@ impl Classic {
                 }
                 Timer::Join => {}
                 Timer::Sync => self.expire_syncs(now, step),
-                // Only consumer groups set this one.
-                Timer::Revoke(_) => {}
+                // Only consumer groups set these.
+                Timer::Revoke(_) | Timer::JoinOf(_) | Timer::SyncOf(_) => {}
                 Timer::Session(member_id) => self.expire_session(now, &member_id, step),
             }
         }

@@ -130,6 +130,11 @@ impl Classic {
             group.timers.resume_session(&kept.id, now.tick, member.session_ms(), silent_ms(&kept.id));
             group.add_member(kept.id.clone(), member);
         }
+        // What a downgrade has left names no leader: its round of joins was not over.
+        if settled.leader.is_none() && !group.members.is_empty() {
+            group.state = State::PreparingRebalance;
+            group.timers.set(Timer::Join, now.tick + group.rebalance_timeout_ms().max(1));
+        }
         // A damaged or foreign record could name a leader that is no member.
         if group.leader.as_ref().is_none_or(|leader| !group.members.contains_key(leader)) {
             group.leader = group.members.keys().next().cloned();
@@ -147,7 +152,45 @@ impl Classic {
         self.state == State::Empty && self.pending_joins.is_empty()
     }
 
-    fn is_consumer(&self) -> bool {
+    /// Who is in it.
+    pub(crate) fn members(&self) -> &BTreeMap<MemberId, Member> {
+        &self.members
+    }
+
+    /// Number of the generation.
+    pub(crate) fn generation(&self) -> i32 {
+        self.generation
+    }
+
+    /// Sets what members offer, of which a settled generation keeps only what was agreed on.
+    pub(crate) fn offer_again<'a>(
+        &mut self,
+        offers: impl Iterator<Item = (&'a MemberId, &'a Vec<Protocol>)>,
+    ) {
+        for (id, protocols) in offers {
+            let Some(mut member) = self.members.remove(id) else { continue };
+            self.count_protocols(&member, false);
+            member.protocols.clone_from(protocols);
+            self.count_protocols(&member, true);
+            self.members.insert(id.clone(), member);
+        }
+    }
+
+    /// The group becomes one of another kind: whoever waits for an answer is to join again.
+    pub(crate) fn dissolve(&mut self, step: &mut Step) {
+        let group = std::mem::take(self);
+        for (id, member) in group.members {
+            if let Some(token) = member.awaiting_join {
+                step.join(token, JoinReply::refuse(ErrorCode::REBALANCE_IN_PROGRESS, id));
+            }
+            if let Some(token) = member.awaiting_sync {
+                step.sync(token, SyncReply::refuse(ErrorCode::REBALANCE_IN_PROGRESS));
+            }
+        }
+    }
+
+    /// Whether its members are consumers.
+    pub(crate) fn is_consumer(&self) -> bool {
         self.protocol_type.as_deref() == Some(CONSUMER)
     }
 

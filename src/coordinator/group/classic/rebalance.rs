@@ -57,7 +57,7 @@ impl Classic {
     }
 
     /// Calls everybody to join again. Not for an empty group.
-    pub(super) fn prepare_rebalance(&mut self, now: Now, step: &mut Step) {
+    pub(crate) fn prepare_rebalance(&mut self, now: Now, step: &mut Step) {
         if self.state == State::CompletingRebalance {
             self.withdraw_assignments(now, ErrorCode::REBALANCE_IN_PROGRESS, step);
         }

@@ -58,14 +58,49 @@ pub struct BeatReply {
     pub assignment: Option<Partitions>,
 }
 
-/// A member as a heartbeat finds it.
-struct Found {
-    subscription: Arc<Subscription>,
+impl BeatReply {
+    /// The answer to a member that goes.
+    pub(crate) fn left(beat: &Beat) -> Self {
+        Self {
+            member_id: beat.member_id.clone(),
+            epoch: beat.epoch,
+            heartbeat_interval_ms: 0,
+            assignment: None,
+        }
+    }
+}
+
+/// A member as a request finds it.
+pub(super) struct Found {
+    pub(super) subscription: Arc<Subscription>,
     current: Arc<Current>,
     target: Arc<Partitions>,
     /// The id that a static member had before.
-    replaces: Option<MemberId>,
+    pub(super) replaces: Option<MemberId>,
     is_new: bool,
+}
+
+impl Found {
+    /// One that is not there yet.
+    pub(super) fn new() -> Self {
+        let subscription = Arc::new(Subscription { rebalance_timeout_ms: -1, ..Subscription::default() });
+        let none = Arc::default();
+        Self { subscription, current: Arc::default(), target: none, replaces: None, is_new: true }
+    }
+
+    /// One that comes back as another id.
+    pub(super) fn joining_anew(mut self) -> Self {
+        let current = Current { epoch: 0, previous_epoch: 0, ..(*self.current).clone() };
+        self.current = Arc::new(current);
+        self
+    }
+}
+
+/// What a request makes of its member.
+pub(super) struct Planned {
+    pub(super) after: Arc<Current>,
+    /// Whether that is news.
+    pub(super) has_changed: bool,
 }
 
 impl Beat {
@@ -96,6 +131,7 @@ impl Beat {
                 before.rebalance_timeout_ms
             },
             assignor: self.assignor.clone().or_else(|| before.assignor.clone()),
+            classic: None,
         }
     }
 }
@@ -113,7 +149,52 @@ impl Consumer {
     ) -> Result<BeatReply, Refused> {
         let id = &beat.member_id;
         let found = self.find(beat, settings)?;
-        let subscription = Arc::new(beat.subscription(&found.subscription));
+        let subscription = beat.subscription(&found.subscription);
+        let rebalance_timeout_ms = subscription.rebalance_timeout_ms;
+        let owned = if beat.epoch == JOIN { Some(Partitions::default()) } else { beat.owned.clone() };
+        let planned = self.plan(now, id, &found, subscription, owned.as_ref(), topics, settings, records)?;
+
+        if let Some(old) = &found.replaces {
+            self.cancel_timers(old);
+        }
+        if found.subscription.classic.is_some() {
+            // It has changed its protocol.
+            self.cancel_timers(id);
+        }
+        self.timers.set(Timer::Session(id.clone()), now.tick + Millis::from(times.session_timeout_ms));
+        let after = planned.after;
+        if planned.has_changed {
+            if after.progress == Progress::Unrevoked {
+                let until = now.tick + Millis::from(rebalance_timeout_ms.max(0));
+                self.timers.set(Timer::Revoke(id.clone()), until);
+            } else {
+                self.timers.cancel(&Timer::Revoke(id.clone()));
+            }
+        }
+        let is_news = beat.epoch == JOIN || beat.is_full() || after.assigned != found.current.assigned;
+        Ok(BeatReply {
+            member_id: id.clone(),
+            epoch: after.epoch,
+            heartbeat_interval_ms: times.heartbeat_interval_ms,
+            assignment: is_news.then(|| after.assigned.clone()),
+        })
+    }
+
+    /// What a member's new subscription, and what it says that it has, make of the group and of the member: adds the
+    /// records.
+    #[expect(clippy::too_many_arguments, reason = "all of it is the request's, or the world's")]
+    pub(super) fn plan(
+        &mut self,
+        now: Now,
+        id: &MemberId,
+        found: &Found,
+        subscription: Subscription,
+        owned: Option<&Partitions>,
+        topics: &dyn TopicLookup,
+        settings: &GroupSettings,
+        records: &mut Vec<Record>,
+    ) -> Result<Planned, Refused> {
+        let subscription = Arc::new(subscription);
         let topics_now = topics.version();
         let is_stale = self.topics_seen != Some(topics_now);
         let is_changed = subscription.topics != found.subscription.topics
@@ -121,7 +202,7 @@ impl Consumer {
 
         let mut draft = Draft::new(self);
         draft.changed = Some((id, &subscription));
-        draft.removed = found.replaces.as_ref();
+        draft.removed = found.replaces.as_slice();
         draft.resolved = self.resolve_changed(&subscription, is_changed, is_stale, topics, now)?;
 
         if let Some(old) = &found.replaces {
@@ -163,38 +244,18 @@ impl Consumer {
         if epoch > self.target_epoch {
             let mut draft = Draft::new(self);
             draft.changed = Some((id, &subscription));
-            draft.removed = found.replaces.as_ref();
+            draft.removed = found.replaces.as_slice();
             draft.resolved = resolved_in(records);
             target = draft.target(epoch, id, &found.target, settings.assignors[0], topics, records);
             target_epoch = epoch;
         }
 
-        let owned = if beat.epoch == JOIN { Some(Partitions::default()) } else { beat.owned.clone() };
-        let next = self.reconcile(id, &found.current, &target, target_epoch, owned.as_ref()).map(Arc::new);
+        let next = self.reconcile(id, &found.current, &target, target_epoch, owned).map(Arc::new);
         if let Some(next) = &next {
             records.push(Record::Consumer(ConsumerRecord::Current(id.clone(), Some(next.clone()))));
         }
-
-        if let Some(old) = &found.replaces {
-            self.cancel_timers(old);
-        }
-        self.timers.set(Timer::Session(id.clone()), now.tick + Millis::from(times.session_timeout_ms));
-        if let Some(next) = &next {
-            if next.progress == Progress::Unrevoked {
-                let until = now.tick + Millis::from(subscription.rebalance_timeout_ms.max(0));
-                self.timers.set(Timer::Revoke(id.clone()), until);
-            } else {
-                self.timers.cancel(&Timer::Revoke(id.clone()));
-            }
-        }
-        let after = next.as_ref().unwrap_or(&found.current);
-        let is_news = beat.epoch == JOIN || beat.is_full() || after.assigned != found.current.assigned;
-        Ok(BeatReply {
-            member_id: id.clone(),
-            epoch: after.epoch,
-            heartbeat_interval_ms: times.heartbeat_interval_ms,
-            assignment: is_news.then(|| after.assigned.clone()),
-        })
+        let has_changed = next.is_some();
+        Ok(Planned { after: next.unwrap_or_else(|| found.current.clone()), has_changed })
     }
 
     fn find(&self, beat: &Beat, settings: &GroupSettings) -> Result<Found, Refused> {
@@ -207,7 +268,8 @@ impl Consumer {
         }
         if let Some(holder) = holder {
             let member = &self.members[holder];
-            if member.current.epoch != LEAVE_STATIC {
+            // One of another protocol is replaced as it is.
+            if member.current.epoch != LEAVE_STATIC && member.subscription.classic.is_none() {
                 let instance = beat.instance_id.as_deref().unwrap_or_default();
                 return Err(Refused::new(
                     ErrorCode::UNRELEASED_INSTANCE_ID,
@@ -217,10 +279,7 @@ impl Consumer {
                     ),
                 ));
             }
-            let mut found = self.found(holder, Some(holder.clone()));
-            let current = Current { epoch: 0, previous_epoch: 0, ..(*found.current).clone() };
-            found.current = Arc::new(current);
-            return Ok(found);
+            return Ok(self.found(holder, Some(holder.clone())).joining_anew());
         }
         if self.members.contains_key(id) {
             return Ok(self.found(id, None));
@@ -232,12 +291,10 @@ impl Consumer {
                 format!("The consumer group has reached its maximum capacity of {limit} members."),
             ));
         }
-        let subscription = Arc::new(Subscription { rebalance_timeout_ms: -1, ..Subscription::default() });
-        let none = Arc::default();
-        Ok(Found { subscription, current: Arc::default(), target: none, replaces: None, is_new: true })
+        Ok(Found::new())
     }
 
-    fn found(&self, id: &MemberId, replaces: Option<MemberId>) -> Found {
+    pub(super) fn found(&self, id: &MemberId, replaces: Option<MemberId>) -> Found {
         let member = &self.members[id];
         Found {
             subscription: member.subscription.clone(),
@@ -275,8 +332,9 @@ impl Consumer {
     }
 
     pub(super) fn cancel_timers(&mut self, id: &MemberId) {
-        self.timers.cancel(&Timer::Session(id.clone()));
-        self.timers.cancel(&Timer::Revoke(id.clone()));
+        for timer in [Timer::Session, Timer::Revoke, Timer::JoinOf, Timer::SyncOf] {
+            self.timers.cancel(&timer(id.clone()));
+        }
     }
 }
 

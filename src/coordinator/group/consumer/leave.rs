@@ -6,41 +6,34 @@ use quipu_protocol::error_code::ErrorCode;
 
 use super::heartbeat::tombstones;
 use super::target::Draft;
-use super::{
-    Beat, BeatReply, Consumer, ConsumerRecord, Current, GroupEpoch, LEAVE_STATIC, Member, MemberId, Refused,
-};
+use super::{Beat, Consumer, ConsumerRecord, Current, GroupEpoch, LEAVE_STATIC, Member, MemberId, Refused};
 use crate::coordinator::assign::Partitions;
 use crate::coordinator::group::Record;
 use crate::coordinator::group::timers::Timer;
 
 impl Consumer {
-    /// Takes the last heartbeat of a member: −1 for good, −2 for a static member that may come back within its session.
-    pub(crate) fn leave(&mut self, beat: &Beat, records: &mut Vec<Record>) -> Result<BeatReply, Refused> {
+    /// Takes the last heartbeat of a static member that may come back within its session (epoch −2).
+    pub(crate) fn leave_for_a_while(
+        &mut self,
+        beat: &Beat,
+        records: &mut Vec<Record>,
+    ) -> Result<(), Refused> {
         let member = self.known(beat)?;
-        if beat.epoch == LEAVE_STATIC {
-            // The place stays, with its partitions; what it was to revoke it no longer reads.
-            let current = Current {
-                epoch: LEAVE_STATIC,
-                previous_epoch: member.current.epoch,
-                revoking: Partitions::default(),
-                ..(*member.current).clone()
-            };
-            let record = ConsumerRecord::Current(beat.member_id.clone(), Some(Arc::new(current)));
-            records.push(Record::Consumer(record));
-            self.timers.cancel(&Timer::Revoke(beat.member_id.clone()));
-        } else {
-            self.remove(&beat.member_id, records);
-        }
-        Ok(BeatReply {
-            member_id: beat.member_id.clone(),
-            epoch: beat.epoch,
-            heartbeat_interval_ms: 0,
-            assignment: None,
-        })
+        // The place stays, with its partitions; what it was to revoke it no longer reads.
+        let current = Current {
+            epoch: LEAVE_STATIC,
+            previous_epoch: member.current.epoch,
+            revoking: Partitions::default(),
+            ..(*member.current).clone()
+        };
+        let record = ConsumerRecord::Current(beat.member_id.clone(), Some(Arc::new(current)));
+        records.push(Record::Consumer(record));
+        self.timers.cancel(&Timer::Revoke(beat.member_id.clone()));
+        Ok(())
     }
 
     /// Finds the member that a heartbeat names; as a static member it must be the one that holds the instance id.
-    pub(super) fn known(&self, beat: &Beat) -> Result<&Member, Refused> {
+    pub(crate) fn known(&self, beat: &Beat) -> Result<&Member, Refused> {
         let id = &beat.member_id;
         if let Some(instance) = &beat.instance_id {
             match self.static_members.get(instance) {
@@ -64,12 +57,14 @@ impl Consumer {
         })
     }
 
-    /// Removes a member; the others get a new assignment with the next heartbeat of any of them.
-    pub(super) fn remove(&mut self, id: &MemberId, records: &mut Vec<Record>) {
-        self.cancel_timers(id);
-        records.extend(tombstones(id));
+    /// Removes members; the others get a new assignment with the next heartbeat of any of them.
+    pub(crate) fn remove(&mut self, gone: &[MemberId], records: &mut Vec<Record>) {
+        for id in gone {
+            self.cancel_timers(id);
+            records.extend(tombstones(id));
+        }
         let mut draft = Draft::new(self);
-        draft.removed = Some(id);
+        draft.removed = gone;
         records.extend(draft.unused_regexes());
         let epoch = GroupEpoch { epoch: self.group_epoch() + 1, metadata_hash: self.metadata_hash() };
         records.push(Record::Consumer(ConsumerRecord::Epoch(Some(epoch))));

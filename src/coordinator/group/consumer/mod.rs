@@ -18,9 +18,9 @@
 //! every restart.
 //!
 //! Rules and error codes are those of Kafka 4's ConsumerGroup, CurrentAssignmentBuilder and GroupMetadataManager.
-//! Where we differ: regular expressions are resolved at once and not in the background, and a group with members does
-//! not change its protocol.
+//! Where we differ: regular expressions are resolved at once and not in the background.
 
+mod classic;
 mod expire;
 mod heartbeat;
 mod leave;
@@ -32,8 +32,6 @@ mod view;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
-mod sim;
-#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};
@@ -42,6 +40,8 @@ use std::sync::Arc;
 use quipu_protocol::error_code::ErrorCode;
 use quipu_protocol::primitives::Uuid;
 
+pub use self::classic::ClassicMember;
+pub(crate) use self::classic::{ClassicView, converted};
 pub use self::heartbeat::{Beat, BeatReply};
 pub use self::view::{ConsumerMemberView, ConsumerView};
 
@@ -116,6 +116,8 @@ pub struct Subscription {
     pub rebalance_timeout_ms: i32,
     /// Assignor that it prefers.
     pub assignor: Option<Arc<str>>,
+    /// Set for a member that speaks the classic protocol.
+    pub classic: Option<Arc<ClassicMember>>,
 }
 
 /// Where a member is on its way to the target. The numbers are those of the log.
@@ -189,7 +191,7 @@ impl ConsumerState {
 }
 
 /// A consumer group. All but the last two fields are kept, and change only in [`Consumer::replay`].
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Consumer {
     /// `None` when there is no such group.
     epoch: Option<GroupEpoch>,
@@ -300,11 +302,13 @@ impl Consumer {
         self.timers = Timers::default();
         self.topics_seen = None;
         for (id, member) in &self.members {
-            let session_ms = Millis::from(times.session_timeout_ms);
-            self.timers.resume_session(id, now.tick, session_ms, silent_ms(id));
+            let classic = member.subscription.classic.as_ref();
+            let session_ms = classic.map_or(times.session_timeout_ms, |classic| classic.session_timeout_ms);
+            self.timers.resume_session(id, now.tick, session_ms.into(), silent_ms(id));
             if member.current.progress == Progress::Unrevoked {
                 let until = now.tick + Millis::from(member.subscription.rebalance_timeout_ms.max(0));
-                self.timers.set(Timer::Revoke(id.clone()), until);
+                let timer = if classic.is_some() { Timer::JoinOf } else { Timer::Revoke };
+                self.timers.set(timer(id.clone()), until);
             }
         }
     }
@@ -315,10 +319,20 @@ impl Consumer {
             return Ok(());
         }
         let member = self.members.get(&committer.member_id).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
-        if !knows_epochs {
+        if !knows_epochs && member.subscription.classic.is_none() {
             return Err(ErrorCode::UNSUPPORTED_VERSION);
         }
         member.admit_epoch(committer.generation)
+    }
+
+    /// As [`Self::admit_commit`], for what is committed in a transaction: old producers do not know the member that they
+    /// commit for.
+    pub(crate) fn admit_transactional_commit(&self, committer: &Committer) -> Result<(), ErrorCode> {
+        let Committer { member_id, instance_id, generation } = committer;
+        if *generation < 0 && member_id.is_empty() && instance_id.is_none() {
+            return Ok(());
+        }
+        self.admit_commit(committer, true)
     }
 
     /// Whether a member that names itself may read offsets.
@@ -369,7 +383,11 @@ impl Consumer {
 
 impl Member {
     fn admit_epoch(&self, epoch: i32) -> Result<(), ErrorCode> {
-        if epoch == self.current.epoch { Ok(()) } else { Err(ErrorCode::STALE_MEMBER_EPOCH) }
+        match self.subscription.classic {
+            _ if epoch == self.current.epoch => Ok(()),
+            Some(_) => Err(ErrorCode::ILLEGAL_GENERATION),
+            None => Err(ErrorCode::STALE_MEMBER_EPOCH),
+        }
     }
 }
 

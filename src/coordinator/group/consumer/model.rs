@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use quipu_protocol::error_code::ErrorCode;
 use quipu_protocol::primitives::Uuid;
 
-use super::sim::Sim;
 use super::{Beat, ConsumerState};
 use crate::coordinator::assign::Partitions;
+use crate::coordinator::group::sim::Sim;
 
 #[derive(Debug, Clone)]
 enum Move {
@@ -76,7 +76,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let mut sim = Sim::new(3);
+        let mut sim = Sim::over(3);
         sim.topics.set("u", 2);
         sim.topics.set("v", 1);
         Self { sim, clients: BTreeMap::new(), sizes: [3, 2, 1], made: 0 }

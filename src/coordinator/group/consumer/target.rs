@@ -14,20 +14,20 @@ pub(super) struct Draft<'a> {
     pub(super) group: &'a Consumer,
     /// The member that joins or changes.
     pub(super) changed: Option<(&'a MemberId, &'a Arc<Subscription>)>,
-    /// The member that leaves.
-    pub(super) removed: Option<&'a MemberId>,
+    /// The members that leave.
+    pub(super) removed: &'a [MemberId],
     /// Expressions that have been resolved anew.
     pub(super) resolved: BTreeMap<Arc<str>, Arc<Resolved>>,
 }
 
 impl<'a> Draft<'a> {
     pub(super) fn new(group: &'a Consumer) -> Self {
-        Self { group, changed: None, removed: None, resolved: BTreeMap::new() }
+        Self { group, changed: None, removed: &[], resolved: BTreeMap::new() }
     }
 
     /// Members in order of their ids.
     pub(super) fn members(&self) -> BTreeMap<&MemberId, &Arc<Subscription>> {
-        let kept = self.group.members.iter().filter(|(id, _)| Some(*id) != self.removed);
+        let kept = self.group.members.iter().filter(|(id, _)| !self.removed.contains(id));
         kept.map(|(id, member)| (id, &member.subscription)).chain(self.changed).collect()
     }
 

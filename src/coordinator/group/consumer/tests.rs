@@ -2,10 +2,10 @@ use std::collections::HashSet;
 
 use quipu_protocol::error_code::ErrorCode;
 
-use super::sim::{REBALANCE_MS, Sim};
 use super::*;
+use crate::coordinator::group::GroupKind;
 use crate::coordinator::group::offsets::CommitRequest;
-use crate::coordinator::group::{GroupKind, Step};
+use crate::coordinator::group::sim::{BEAT_REBALANCE_MS as REBALANCE_MS, Sim};
 
 fn numbers(partitions: &Partitions) -> Vec<i32> {
     partitions.iter().map(|(_, partition)| partition).collect()
@@ -17,9 +17,9 @@ fn assignment(reply: &BeatReply) -> Partitions {
 
 /// Two members with two partitions each: their ids, the second one's in the middle of taking over.
 fn pair(sim: &mut Sim) -> (Partitions, Partitions) {
-    let all = assignment(&sim.join("a"));
+    let all = assignment(&sim.enter("a"));
     assert_eq!(numbers(&all), [0, 1, 2, 3]);
-    let second = sim.join("b");
+    let second = sim.enter("b");
     assert_eq!((second.epoch, assignment(&second).len()), (2, 0));
     let kept = assignment(&sim.beat(Sim::quiet("a", 1)).unwrap());
     let revoked = sim.beat(Sim::owning("a", 1, &kept)).unwrap();
@@ -30,8 +30,8 @@ fn pair(sim: &mut Sim) -> (Partitions, Partitions) {
 
 #[test]
 fn the_first_member_gets_everything_at_once() {
-    let mut sim = Sim::new(3);
-    let reply = sim.join("a");
+    let mut sim = Sim::over(3);
+    let reply = sim.enter("a");
     assert_eq!((reply.epoch, reply.heartbeat_interval_ms), (1, 5_000));
     assert_eq!(numbers(&assignment(&reply)), [0, 1, 2]);
     assert_eq!(sim.group.consumer.state(), ConsumerState::Stable);
@@ -41,9 +41,9 @@ fn the_first_member_gets_everything_at_once() {
 
 #[test]
 fn g7_a_partition_moves_only_after_its_owner_has_revoked_it() {
-    let mut sim = Sim::new(4);
-    sim.join("a");
-    let second = sim.join("b");
+    let mut sim = Sim::over(4);
+    sim.enter("a");
+    let second = sim.enter("b");
     assert_eq!(assignment(&second), Partitions::default(), "all are still with the first");
     let told = sim.beat(Sim::quiet("a", 1)).unwrap();
     assert_eq!((told.epoch, assignment(&told).len()), (1, 2), "stays in its epoch until it has revoked");
@@ -64,9 +64,9 @@ fn g7_a_partition_moves_only_after_its_owner_has_revoked_it() {
 
 #[test]
 fn a_member_that_does_not_revoke_in_time_is_removed() {
-    let mut sim = Sim::new(4);
-    sim.join("a");
-    sim.join("b");
+    let mut sim = Sim::over(4);
+    sim.enter("a");
+    sim.enter("b");
     sim.beat(Sim::quiet("a", 1)).unwrap();
     for _ in 0..3 {
         sim.pass(i64::from(REBALANCE_MS) / 3 - 1);
@@ -80,7 +80,7 @@ fn a_member_that_does_not_revoke_in_time_is_removed() {
 
 #[test]
 fn silence_ends_a_session_and_frees_its_partitions() {
-    let mut sim = Sim::new(4);
+    let mut sim = Sim::over(4);
     pair(&mut sim);
     sim.pass(44_000);
     sim.beat(Sim::quiet("b", 2)).unwrap();
@@ -92,9 +92,9 @@ fn silence_ends_a_session_and_frees_its_partitions() {
 
 #[test]
 fn several_sessions_end_at_the_same_moment() {
-    let mut sim = Sim::new(4);
+    let mut sim = Sim::over(4);
     for id in ["a", "b", "c"] {
-        sim.join(id);
+        sim.enter(id);
     }
     sim.pass(45_000);
     assert!(sim.group.consumer.is_empty());
@@ -103,7 +103,7 @@ fn several_sessions_end_at_the_same_moment() {
 
 #[test]
 fn a_member_leaves() {
-    let mut sim = Sim::new(4);
+    let mut sim = Sim::over(4);
     pair(&mut sim);
     let left = sim.beat(Sim::quiet("a", -1)).unwrap();
     assert_eq!((left.epoch, left.assignment), (-1, None));
@@ -113,7 +113,7 @@ fn a_member_leaves() {
 
 #[test]
 fn epochs_are_checked() {
-    let mut sim = Sim::new(4);
+    let mut sim = Sim::over(4);
     let (kept, _) = pair(&mut sim);
     assert_eq!(sim.beat(Sim::quiet("a", 3)), Err(ErrorCode::FENCED_MEMBER_EPOCH));
     assert_eq!(sim.beat(Sim::quiet("a", 1)), Err(ErrorCode::FENCED_MEMBER_EPOCH));
@@ -122,23 +122,23 @@ fn epochs_are_checked() {
     let all = [0, 1, 2, 3].map(|partition| (sim.topic("t"), partition)).into_iter().collect();
     assert_eq!(sim.beat(Sim::owning("b", 1, &all)), Err(ErrorCode::FENCED_MEMBER_EPOCH));
     assert_eq!(sim.beat(Sim::quiet("nobody", 1)), Err(ErrorCode::UNKNOWN_MEMBER_ID));
-    let mut empty = Sim::new(1);
+    let mut empty = Sim::over(1);
     assert_eq!(empty.beat(Sim::quiet("a", 1)), Err(ErrorCode::GROUP_ID_NOT_FOUND));
 }
 
 #[test]
 fn a_full_request_gets_a_full_answer() {
-    let mut sim = Sim::new(2);
-    let all = assignment(&sim.join("a"));
+    let mut sim = Sim::over(2);
+    let all = assignment(&sim.enter("a"));
     let full = Beat { epoch: 1, owned: Some(Partitions::default()), ..Sim::joining("a") };
     assert_eq!(assignment(&sim.beat(full).unwrap()), all);
     // A rejoin, as after being fenced, tells it again.
-    assert_eq!(assignment(&sim.join("a")), all);
+    assert_eq!(assignment(&sim.enter("a")), all);
 }
 
 #[test]
 fn a_static_member_comes_back_to_its_place() {
-    let mut sim = Sim::new(4);
+    let mut sim = Sim::over(4);
     let fixed = |id: &str| Beat { instance_id: Some("pod".into()), ..Sim::joining(id) };
     let first = sim.beat(fixed("a1")).unwrap();
     assert_eq!(sim.beat(fixed("a2")), Err(ErrorCode::UNRELEASED_INSTANCE_ID));
@@ -160,8 +160,8 @@ fn a_static_member_comes_back_to_its_place() {
 
 #[test]
 fn new_partitions_and_topics_are_assigned() {
-    let mut sim = Sim::new(1);
-    sim.join("a");
+    let mut sim = Sim::over(1);
+    sim.enter("a");
     sim.topics.set("t", 3);
     let reply = sim.beat(Sim::quiet("a", 1)).unwrap();
     assert_eq!((reply.epoch, numbers(&assignment(&reply))), (2, vec![0, 1, 2]));
@@ -175,7 +175,7 @@ fn new_partitions_and_topics_are_assigned() {
 
 #[test]
 fn an_expression_follows_the_topics() {
-    let mut sim = Sim::new(1);
+    let mut sim = Sim::over(1);
     sim.topics.set("logs-a", 2);
     let regex = |pattern: &str| Beat { topics: None, regex: Some(pattern.into()), ..Sim::joining("a") };
     assert_eq!(sim.beat(regex("logs-(")), Err(ErrorCode::INVALID_REGULAR_EXPRESSION));
@@ -195,7 +195,7 @@ fn an_expression_follows_the_topics() {
 
 #[test]
 fn most_members_choose_the_assignor() {
-    let mut sim = Sim::new(4);
+    let mut sim = Sim::over(4);
     let with =
         |id: &str, assignor: Option<&str>| Beat { assignor: assignor.map(Into::into), ..Sim::joining(id) };
     sim.beat(with("a", Some("range"))).unwrap();
@@ -207,9 +207,9 @@ fn most_members_choose_the_assignor() {
 
 #[test]
 fn a_group_has_room_for_so_many() {
-    let mut sim = Sim::new(1);
+    let mut sim = Sim::over(1);
     sim.settings.consumer_members_max = 1;
-    sim.join("a");
+    sim.enter("a");
     assert_eq!(sim.beat(Sim::joining("b")), Err(ErrorCode::GROUP_MAX_SIZE_REACHED));
     assert!(sim.beat(Sim::joining("a")).is_ok());
 }
@@ -222,13 +222,13 @@ fn commit(sim: &mut Sim, id: &str, epoch: i32, knows_epochs: bool) -> Result<(),
     let (codes, step) =
         sim.group.commit(sim.now, &committer, vec![request], None, knows_epochs, &settings)?;
     assert_eq!(codes, [ErrorCode::NONE]);
-    sim.advance(step);
+    sim.advance(step).unwrap();
     Ok(())
 }
 
 #[test]
 fn o1_offsets_are_committed_and_read_in_the_current_epoch_only() {
-    let mut sim = Sim::new(4);
+    let mut sim = Sim::over(4);
     pair(&mut sim);
     assert_eq!(commit(&mut sim, "a", 2, true), Ok(()));
     assert_eq!(commit(&mut sim, "a", 1, true), Err(ErrorCode::STALE_MEMBER_EPOCH));
@@ -247,49 +247,47 @@ fn o1_offsets_are_committed_and_read_in_the_current_epoch_only() {
 
 #[test]
 fn an_empty_group_is_deleted_with_its_offsets() {
-    let mut sim = Sim::new(1);
-    sim.join("a");
+    let mut sim = Sim::over(1);
+    sim.enter("a");
     commit(&mut sim, "a", 1, true).unwrap();
     assert_eq!(sim.group.delete().err(), Some(ErrorCode::NON_EMPTY_GROUP));
     sim.beat(Sim::quiet("a", -1)).unwrap();
     let step = sim.group.delete().unwrap();
-    sim.advance(step);
+    sim.advance(step).unwrap();
     assert!(sim.group.is_forgettable());
 }
 
 #[test]
 fn offsets_of_an_empty_group_expire_and_take_it_along() {
-    let mut sim = Sim::new(1);
-    sim.join("a");
+    let mut sim = Sim::over(1);
+    sim.enter("a");
     commit(&mut sim, "a", 1, true).unwrap();
     let later = sim.now.wall + 8 * 24 * 3_600_000;
     assert!(sim.group.expire_offsets(later, &sim.settings).records.is_empty(), "it is read");
     sim.beat(Sim::quiet("a", -1)).unwrap();
     let step = sim.group.expire_offsets(later, &sim.settings);
-    sim.advance(step);
+    sim.advance(step).unwrap();
     assert!(sim.group.is_forgettable());
 }
 
 #[test]
 fn an_empty_group_changes_its_kind_and_keeps_its_offsets() {
-    let mut sim = Sim::new(1);
-    sim.join("a");
+    let mut sim = Sim::over(1);
+    sim.enter("a");
     commit(&mut sim, "a", 1, true).unwrap();
-    let mut step = Step::default();
-    assert!(!sim.group.become_classic(&mut step), "not with members");
     sim.beat(Sim::quiet("a", -1)).unwrap();
-    assert!(sim.group.become_classic(&mut step));
-    sim.advance(step);
+    let id = sim.id(&[("range", "sub")]);
     assert_eq!(sim.group.kind(), GroupKind::Classic);
     assert!(sim.group.committed("t", 0).is_some());
-    sim.join("b");
+    assert_eq!(sim.leave(&id, None), ErrorCode::NONE);
+    sim.enter("b");
     assert_eq!(sim.group.kind(), GroupKind::Consumer);
     assert!(sim.group.committed("t", 0).is_some());
 }
 
 #[test]
 fn members_go_on_after_a_restart() {
-    let mut sim = Sim::new(4);
+    let mut sim = Sim::over(4);
     pair(&mut sim);
     sim.pass(44_000);
     sim.restart();
@@ -302,13 +300,13 @@ fn members_go_on_after_a_restart() {
 
 #[test]
 fn what_could_not_be_kept_has_not_happened() {
-    let mut sim = Sim::new(4);
-    sim.join("a");
-    sim.broken = true;
+    let mut sim = Sim::over(4);
+    sim.enter("a");
+    sim.broken = Some(ErrorCode::KAFKA_STORAGE_ERROR);
     sim.topics.set("t", 6);
     let _ = sim.beat(Sim::joining("b"));
     let _ = sim.beat(Sim::quiet("a", 1));
-    sim.broken = false;
+    sim.broken = None;
     assert_eq!(sim.beat(Sim::quiet("b", 2)), Err(ErrorCode::UNKNOWN_MEMBER_ID));
     let reply = sim.beat(Sim::quiet("a", 1)).unwrap();
     assert_eq!((reply.epoch, assignment(&reply).len()), (2, 6));
@@ -316,7 +314,7 @@ fn what_could_not_be_kept_has_not_happened() {
 
 #[test]
 fn nobody_stays_behind_in_the_books() {
-    let mut sim = Sim::new(4);
+    let mut sim = Sim::over(4);
     pair(&mut sim);
     for id in ["a", "b"] {
         sim.beat(Sim::quiet(id, -1)).unwrap();
