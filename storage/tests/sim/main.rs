@@ -1,7 +1,8 @@
 //! The real engine on a disk that forgets, tears, fails and fills up: random operations, the power cut at every sync in
 //! turn and again while the log recovers, and every record, offset, producer and transaction held against a model.
 //!
-//! `QUIPU_SIM_SEEDS=n` runs n seeds, `QUIPU_SIM_SEED=n` that one alone. A failure names its seed; the same seed runs the
+//! `QUIPU_SIM_SEEDS=n` runs n seeds from `QUIPU_SIM_FROM` or 0 on, `QUIPU_SIM_SEED=n` that one alone, and
+//! `QUIPU_SIM_CUTS=n` as many seeds as it takes to cut the power n times. A failure names its seed; the same seed runs the
 //! same way again.
 #![allow(unreachable_pub)]
 
@@ -35,6 +36,8 @@ struct Run {
     /// Syncs of the disks before this one, and when the power is to go.
     syncs: u64,
     freeze: Option<Freeze>,
+    /// How often the power went and the log was opened on what that left.
+    cuts: u64,
 }
 
 impl Run {
@@ -49,6 +52,7 @@ impl Run {
             values: 0,
             syncs: 0,
             freeze: None,
+            cuts: 0,
         }
     }
 
@@ -66,6 +70,7 @@ impl Run {
 
     /// Goes on with what a crash left of the disk.
     fn power_up(&mut self, disk: SimDisk) {
+        self.cuts += 1;
         self.syncs += self.disk.syncs();
         self.disk = disk;
         if let Some(Freeze::Sync { nth, done }) = self.freeze
@@ -110,6 +115,7 @@ impl Run {
         let torn = self.disk.crash(seed);
         if calls > 0 {
             torn.freeze(Freeze::Call(1 + self.rng.below(calls)));
+            self.cuts += 1;
         }
         drop(Self::try_open(&torn, self.now));
         let disk = torn.crash(self.rng.next());
@@ -433,8 +439,8 @@ impl Run {
 }
 
 /// One life of a log: operations up to the freeze, if any, a crash, more of them, a crash, a clean stop. Gives the number
-/// of syncs of the first part and the trace.
-fn live(seed: u64, freeze: Option<Freeze>) -> (u64, u64) {
+/// of syncs of the first part, the trace, and how often the power went.
+fn live(seed: u64, freeze: Option<Freeze>) -> (u64, u64, u64) {
     let mut run = Run::new(seed);
     if let Some(freeze) = freeze {
         run.disk.freeze(freeze);
@@ -451,7 +457,7 @@ fn live(seed: u64, freeze: Option<Freeze>) -> (u64, u64) {
     }
     run.crash();
     run.close();
-    (syncs, trace)
+    (syncs, trace, run.cuts)
 }
 
 fn named<T>(seed: u64, freeze: Option<Freeze>, live: impl FnOnce() -> T) -> T {
@@ -466,24 +472,31 @@ fn number(name: &str) -> Option<u64> {
 }
 
 fn seeds() -> std::ops::Range<u64> {
-    match number("QUIPU_SIM_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("QUIPU_SIM_SEEDS").unwrap_or(SEEDS),
+    let from = number("QUIPU_SIM_FROM").unwrap_or(0);
+    match (number("QUIPU_SIM_SEED"), number("QUIPU_SIM_CUTS")) {
+        (Some(seed), _) => seed..seed + 1,
+        (None, Some(_)) => from..u64::MAX,
+        (None, None) => from..from + number("QUIPU_SIM_SEEDS").unwrap_or(SEEDS),
     }
 }
 
 #[test]
 fn nothing_acknowledged_is_lost_wherever_the_power_goes() {
-    let (mut lives, began) = (0, std::time::Instant::now());
+    let (mut lives, mut cuts, mut last, began) = (0, 0, 0, std::time::Instant::now());
     for seed in seeds() {
-        let (syncs, _) = named(seed, None, || live(seed, None));
+        let (syncs, _, gone) = named(seed, None, || live(seed, None));
+        cuts += gone;
         for nth in 1..=syncs {
             let freeze = Some(Freeze::Sync { nth, done: (seed + nth) % 3 == 0 });
-            named(seed, freeze, || live(seed, freeze));
+            cuts += named(seed, freeze, || live(seed, freeze)).2;
         }
-        lives += syncs + 1;
+        (lives, last) = (lives + syncs + 1, seed);
+        if number("QUIPU_SIM_CUTS").is_some_and(|wanted| cuts >= wanted) {
+            break;
+        }
     }
-    println!("{lives} lives of {} seeds in {:.1?}", seeds().count(), began.elapsed());
+    let (first, time) = (seeds().start, began.elapsed());
+    println!("{cuts} simulated power cuts in {lives} lives of seeds {first} to {last}, {time:.1?}");
 }
 
 #[test]
