@@ -185,7 +185,8 @@ public final class Flights {
             counted.put(record.key(), record.value());
             steps++;
         }
-        same("counts", counted, words);
+        same("words", counted.keySet(), words.keySet());
+        words.forEach((word, count) -> same("last count of " + word, counted.get(word), count));
         same("steps", steps, total);
         var met = new TreeSet<String>();
         for (var record : all(meetings, new StringDeserializer(), pairs.size(), deadline)) {
