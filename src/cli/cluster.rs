@@ -5,10 +5,12 @@ use kafka_protocol::messages::DescribeClusterRequest;
 use serde_json::{Value, json};
 
 use crate::client::Cluster;
+use crate::client::admin::features::{UpgradeType, update_features};
 
 use super::connect::{Admin, Format};
 use super::failure::Failure;
 use super::output::{Rows, number, say, show_json, text};
+use super::topic::key_value;
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -26,6 +28,36 @@ enum ClusterCommand {
     /// Show the requests that a broker offers, with their versions.
     #[command(visible_alias = "apis")]
     ApiVersions(Admin),
+    /// Set the levels of features, all or none.
+    #[command(after_help = "Examples:
+  quipu cluster set-feature transaction.version=1 --downgrade
+  quipu cluster set-feature transaction.version=2
+
+Level 0 is off. Clients follow from their next connection on.")]
+    SetFeature(SetFeature),
+}
+
+#[derive(Debug, Args)]
+struct SetFeature {
+    /// Features with their levels.
+    #[arg(required = true, value_name = "NAME=LEVEL", value_parser = name_level)]
+    levels: Vec<(String, i16)>,
+    /// Allow a lower level, as long as nothing is lost.
+    #[arg(long)]
+    downgrade: bool,
+    /// Allow a lower level, whatever is lost.
+    #[arg(long, conflicts_with = "downgrade")]
+    unsafe_downgrade: bool,
+    /// Only check whether the broker would accept it.
+    #[arg(long)]
+    validate_only: bool,
+    #[command(flatten)]
+    admin: Admin,
+}
+
+fn name_level(text: &str) -> Result<(String, i16), String> {
+    let (name, level) = key_value(text)?;
+    level.parse().map(|level| (name, level)).map_err(|_| format!("{level} is no level"))
 }
 
 pub(super) fn run(args: ClusterArgs) -> Result<(), Failure> {
@@ -33,6 +65,7 @@ pub(super) fn run(args: ClusterArgs) -> Result<(), Failure> {
         None => info(&args.admin),
         Some(ClusterCommand::Info(admin)) => info(&admin),
         Some(ClusterCommand::ApiVersions(admin)) => api_versions(&admin),
+        Some(ClusterCommand::SetFeature(args)) => set_feature(&args),
     }
 }
 
@@ -123,4 +156,20 @@ fn api_versions(admin: &Admin) -> Result<(), Failure> {
         rows.push([json!(key), json!(name), json!(lowest), json!(highest)]);
     }
     Ok(rows.show(admin.format)?)
+}
+
+fn set_feature(args: &SetFeature) -> Result<(), Failure> {
+    let upgrade_type = match (args.downgrade, args.unsafe_downgrade) {
+        (_, true) => UpgradeType::UnsafeDowngrade,
+        (true, false) => UpgradeType::SafeDowngrade,
+        (false, false) => UpgradeType::Upgrade,
+    };
+    let mut cluster = args.admin.connect.open()?;
+    update_features(&mut cluster, &args.levels, upgrade_type, args.validate_only)?;
+    let status = if args.validate_only { "could be set" } else { "set" };
+    let mut rows = Rows::new([text("feature"), number("level"), text("status")]);
+    for (name, level) in &args.levels {
+        rows.push([json!(name), json!(level), json!(status)]);
+    }
+    Ok(rows.show(args.admin.format)?)
 }

@@ -16,7 +16,10 @@ use super::topic::key_value;
   quipu config get topic orders retention.ms
   quipu config set topic orders retention.ms=3600000 cleanup.policy=delete
   quipu config delete topic orders retention.ms
+  quipu config append topic orders cleanup.policy=compact
   quipu config describe broker 0 --all --doc
+  quipu config set broker-logger 0 quipu::net=DEBUG
+  quipu config resources
 
 A broker is named by its id, or `default` for all brokers.")]
 pub(super) struct ConfigArgs {
@@ -33,9 +36,15 @@ enum ConfigCommand {
     Get(Get),
     /// Set keys.
     Set(Set),
+    /// Add items to lists.
+    Append(Set),
+    /// Take items from lists.
+    Subtract(Set),
     /// Go back to the defaults of keys.
     #[command(visible_alias = "unset")]
     Delete(Delete),
+    /// Show what has a configuration.
+    Resources(Resources),
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -44,8 +53,12 @@ enum Kind {
     Topic,
     /// A broker, by id or `default`.
     Broker,
+    /// The levels at which a broker logs, by its id.
+    BrokerLogger,
     /// A group, by id.
     Group,
+    /// A subscription to the metrics of clients, by name.
+    ClientMetrics,
 }
 
 #[derive(Debug, Args)]
@@ -63,8 +76,12 @@ impl Entity {
             Kind::Topic => Resource::Topic(self.name.clone()),
             Kind::Group => Resource::Group(self.name.clone()),
             Kind::Broker if self.name == "default" => Resource::Broker(String::new()),
+            Kind::ClientMetrics => Resource::ClientMetrics(self.name.clone()),
             Kind::Broker if self.name.parse::<i32>().is_ok() => Resource::Broker(self.name.clone()),
-            Kind::Broker => {
+            Kind::BrokerLogger if self.name.parse::<i32>().is_ok() => {
+                Resource::BrokerLogger(self.name.clone())
+            }
+            Kind::Broker | Kind::BrokerLogger => {
                 return Err(Failure::usage(format!(
                     "\"{}\" is no broker: give its id (`quipu cluster` shows it) or `default`",
                     self.name
@@ -124,6 +141,15 @@ struct Delete {
     admin: Admin,
 }
 
+#[derive(Debug, Args)]
+struct Resources {
+    /// Only of this kind.
+    #[arg(value_enum)]
+    kind: Option<Kind>,
+    #[command(flatten)]
+    admin: Admin,
+}
+
 pub(super) fn run(args: ConfigArgs) -> Result<(), Failure> {
     match args.command {
         ConfigCommand::Describe(args) => describe(&args),
@@ -132,6 +158,15 @@ pub(super) fn run(args: ConfigArgs) -> Result<(), Failure> {
             let changes = args.values.into_iter().map(|(key, value)| Change::Set(key, value)).collect();
             change(&args.entity, changes, args.validate_only, &args.admin)
         }
+        ConfigCommand::Append(args) => {
+            let changes = args.values.into_iter().map(|(key, value)| Change::Append(key, value)).collect();
+            change(&args.entity, changes, args.validate_only, &args.admin)
+        }
+        ConfigCommand::Subtract(args) => {
+            let changes = args.values.into_iter().map(|(key, value)| Change::Subtract(key, value)).collect();
+            change(&args.entity, changes, args.validate_only, &args.admin)
+        }
+        ConfigCommand::Resources(args) => resources(&args),
         ConfigCommand::Delete(args) => {
             let changes = args.keys.into_iter().map(Change::Delete).collect();
             change(&args.entity, changes, false, &args.admin)
@@ -185,6 +220,18 @@ fn get(args: &Get) -> Result<(), Failure> {
         Format::Table => Ok(()),
         Format::Json => Ok(rows.show(Format::Json)?),
     }
+}
+
+fn resources(args: &Resources) -> Result<(), Failure> {
+    let wanted = args.kind.and_then(|kind| kind.to_possible_value());
+    let mut cluster = args.admin.connect.open()?;
+    let mut rows = Rows::new([text("type"), text("name")]);
+    for resource in admin::list_config_resources(&mut cluster)? {
+        if wanted.as_ref().is_none_or(|wanted| wanted.get_name() == resource.kind_name()) {
+            rows.push([json!(resource.kind_name()), json!(resource.name())]);
+        }
+    }
+    Ok(rows.show(args.admin.format)?)
 }
 
 fn change(entity: &Entity, changes: Vec<Change>, validate_only: bool, admin: &Admin) -> Result<(), Failure> {

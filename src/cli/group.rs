@@ -1,8 +1,9 @@
 //! `quipu group`: consumer groups, their members, offsets and lag.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use crate::client::admin::{self, Group};
@@ -26,7 +27,7 @@ enum GroupCommand {
     #[command(visible_alias = "ls")]
     List(List),
     /// Show groups with their members, offsets and lag.
-    Describe(Names),
+    Describe(Describe),
     /// Delete groups and their offsets.
     #[command(visible_alias = "rm")]
     Delete(Names),
@@ -34,8 +35,16 @@ enum GroupCommand {
     #[command(after_help = "Examples:
   quipu group seek billing --to start
   quipu group seek billing --to @-2h --topics orders,payments
-  quipu group seek billing --to 42 --topics orders:3")]
+  quipu group seek billing --to 42 --topics orders:3
+  quipu group seek billing --shift-by -100
+  quipu group seek billing-test --from-group billing
+  quipu group seek billing --from-file offsets.csv
+
+A file has lines of topic,partition,offset as `quipu group export` and Kafka's own tool write them, or the JSON of
+`quipu group export --format json`.")]
     Seek(Seek),
+    /// Print a group's offsets in the form that `quipu group seek --from-file` and Kafka's own tool read.
+    Export(Export),
     /// Delete a group's offsets for some topics or partitions.
     OffsetDelete(OffsetDelete),
 }
@@ -45,6 +54,37 @@ struct List {
     /// Only groups in this state, such as stable or empty.
     #[arg(long, value_name = "STATE")]
     state: Option<String>,
+    #[command(flatten)]
+    admin: Admin,
+}
+
+/// A part of what there is to tell of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// State, protocol and coordinator, epochs in a group of the new kind.
+    State,
+    /// Members with what they read.
+    Members,
+    /// Offsets and lag.
+    Offsets,
+}
+
+#[derive(Debug, Args)]
+struct Describe {
+    /// Ids of the groups.
+    #[arg(required = true, value_name = "GROUP")]
+    groups: Vec<String>,
+    /// Only this; more than one with commas [default: all].
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Part>,
+    #[command(flatten)]
+    admin: Admin,
+}
+
+#[derive(Debug, Args)]
+struct Export {
+    /// Id of the group.
+    group: String,
     #[command(flatten)]
     admin: Admin,
 }
@@ -62,10 +102,9 @@ struct Names {
 struct Seek {
     /// Id of the group. It comes into being if it is not there.
     group: String,
-    /// Where to: start, end, an offset, +N (after the start), -N (before the end) or @TIME.
-    #[arg(long, value_name = "PLACE", allow_hyphen_values = true)]
-    to: Place,
-    /// Only these topics, or TOPIC:PARTITION [default: all that the group has offsets for].
+    #[command(flatten)]
+    target: Target,
+    /// Only these topics, or TOPIC:PARTITION [default: all that the group, or what it is to follow, has offsets for].
     #[arg(short, long, visible_alias = "topic", value_name = "TOPIC[:N]", value_delimiter = ',')]
     topics: Vec<String>,
     /// Only show where it would go.
@@ -73,6 +112,24 @@ struct Seek {
     dry_run: bool,
     #[command(flatten)]
     admin: Admin,
+}
+
+/// Where the offsets are to be.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Target {
+    /// Where to: start, end, an offset, +N (after the start), -N (before the end) or @TIME.
+    #[arg(long, value_name = "PLACE", allow_hyphen_values = true)]
+    to: Option<Place>,
+    /// That many records further, or with a minus back, within the log.
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    shift_by: Option<i64>,
+    /// Where another group is.
+    #[arg(long, value_name = "GROUP")]
+    from_group: Option<String>,
+    /// Where a file says.
+    #[arg(long, value_name = "FILE")]
+    from_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -99,6 +156,7 @@ pub(super) fn run(args: GroupArgs) -> Result<(), Failure> {
         GroupCommand::Describe(args) => describe(&args),
         GroupCommand::Delete(args) => delete(&args),
         GroupCommand::Seek(args) => seek(&args),
+        GroupCommand::Export(args) => export(&args),
         GroupCommand::OffsetDelete(args) => offset_delete(&args),
     }
 }
@@ -130,25 +188,34 @@ struct Report {
     lag: i64,
 }
 
-fn describe(args: &Names) -> Result<(), Failure> {
+fn describe(args: &Describe) -> Result<(), Failure> {
     let mut cluster = args.admin.connect.open()?;
     let mut reports = Vec::new();
     for id in &args.groups {
         let group = admin::describe_group(&mut cluster, id)?;
         reports.push(report(&mut cluster, group)?);
     }
+    let shows = |part| args.only.is_empty() || args.only.contains(&part);
     if args.admin.format == Format::Json {
         let groups = reports.iter().map(|report| {
-            json!({
-                "group": report.group.id,
-                "state": report.group.state,
-                "type": report.group.kind,
-                "assignor": report.group.assignor,
-                "coordinator": report.group.coordinator,
-                "lag": report.lag,
-                "members": report.members.to_json(),
-                "offsets": report.offsets.to_json(),
-            })
+            let group = &report.group;
+            let mut object = json!({ "group": group.id });
+            if shows(Part::State) {
+                object["state"] = json!(group.state);
+                object["type"] = json!(group.kind);
+                object["assignor"] = json!(group.assignor);
+                object["coordinator"] = json!(group.coordinator);
+                object["epoch"] = json!(group.epochs.map(|(epoch, _)| epoch));
+                object["assignment_epoch"] = json!(group.epochs.map(|(_, assignment)| assignment));
+                object["lag"] = json!(report.lag);
+            }
+            if shows(Part::Members) {
+                object["members"] = report.members.to_json();
+            }
+            if shows(Part::Offsets) {
+                object["offsets"] = report.offsets.to_json();
+            }
+            object
         });
         return Ok(show_json(&Value::Array(groups.collect()))?);
     }
@@ -159,8 +226,13 @@ fn describe(args: &Names) -> Result<(), Failure> {
         let group = &report.group;
         let assignor =
             if group.assignor.is_empty() { String::new() } else { format!("  assignor {}", group.assignor) };
+        let epochs = match group.epochs {
+            Some((epoch, assignment)) if epoch == assignment => format!("  epoch {epoch}"),
+            Some((epoch, assignment)) => format!("  epoch {epoch}  assignment epoch {assignment}"),
+            None => String::new(),
+        };
         say(&format!(
-            "Group {}  {}  {}{assignor}  coordinator {}  members {}  lag {}",
+            "Group {}  {}  {}{assignor}{epochs}  coordinator {}  members {}  lag {}",
             group.id,
             group.state.to_lowercase(),
             group.kind,
@@ -168,8 +240,8 @@ fn describe(args: &Names) -> Result<(), Failure> {
             group.members.len(),
             report.lag
         ))?;
-        for rows in [&report.members, &report.offsets] {
-            if !rows.is_empty() {
+        for (part, rows) in [(Part::Members, &report.members), (Part::Offsets, &report.offsets)] {
+            if shows(part) && !rows.is_empty() {
                 say("")?;
                 rows.show(Format::Table)?;
             }
@@ -181,20 +253,41 @@ fn describe(args: &Names) -> Result<(), Failure> {
 fn report(cluster: &mut Cluster, group: Group) -> Result<Report, Failure> {
     let committed = admin::group_offsets(cluster, &group.id)?;
     let mut owners: BTreeMap<TopicPartition, &str> = BTreeMap::new();
-    let mut members =
-        Rows::new([text("member"), text("client"), text("host"), number("partitions"), text("assigned")]);
+    let mut members = match group.epochs {
+        None => Rows::new([
+            text("member"),
+            text("client"),
+            text("host"),
+            text("subscription"),
+            number("partitions"),
+            text("assigned"),
+        ]),
+        Some(_) => Rows::new([
+            text("member"),
+            text("client"),
+            text("host"),
+            text("subscription"),
+            number("partitions"),
+            text("assigned"),
+            number("epoch"),
+            text("target"),
+        ]),
+    };
     for member in &group.members {
         for p in &member.partitions {
             owners.insert(p.clone(), &member.id);
         }
         let name = member.instance_id.as_ref().unwrap_or(&member.id);
-        members.push([
-            json!(name),
-            json!(member.client_id),
-            json!(member.host),
-            json!(member.partitions.len()),
-            json!(brief(&member.partitions)),
-        ]);
+        let (name, client, host) = (json!(name), json!(member.client_id), json!(member.host));
+        let subscription = json!(member.subscription);
+        let (count, assigned) = (json!(member.partitions.len()), json!(brief(&member.partitions)));
+        match group.epochs {
+            None => members.push([name, client, host, subscription, count, assigned]),
+            Some(_) => {
+                let (epoch, target) = (json!(member.epoch), json!(member.target.as_deref().map(brief)));
+                members.push([name, client, host, subscription, count, assigned, epoch, target]);
+            }
+        }
     }
     let mut partitions: Vec<TopicPartition> = committed.keys().cloned().collect();
     partitions.extend(owners.keys().filter(|p| !committed.contains_key(p)).cloned());
@@ -288,7 +381,10 @@ fn delete(args: &Names) -> Result<(), Failure> {
 }
 
 /// Reads `TOPIC` and `TOPIC:PARTITION`, and looks up which partitions that means.
-fn named_partitions(cluster: &mut Cluster, specs: &[String]) -> Result<Vec<TopicPartition>, Failure> {
+pub(super) fn named_partitions(
+    cluster: &mut Cluster,
+    specs: &[String],
+) -> Result<Vec<TopicPartition>, Failure> {
     let mut partitions = Vec::new();
     for spec in specs {
         let (name, number) = match spec.rsplit_once(':') {
@@ -307,36 +403,133 @@ fn named_partitions(cluster: &mut Cluster, specs: &[String]) -> Result<Vec<Topic
 }
 
 fn seek(args: &Seek) -> Result<(), Failure> {
+    let target = &args.target;
+    let listed = target.from_file.as_deref().map(read_offsets).transpose()?;
     let mut cluster = args.admin.connect.open()?;
     let before = admin::group_offsets(&mut cluster, &args.group)?;
+    let before: BTreeMap<TopicPartition, i64> = before.into_iter().map(|(p, c)| (p, c.offset)).collect();
+    let followed = match &target.from_group {
+        Some(other) => {
+            let offsets = admin::group_offsets(&mut cluster, other)?;
+            Some(offsets.into_iter().map(|(p, c)| (p, c.offset)).collect())
+        }
+        None => listed,
+    };
     let partitions = match args.topics.is_empty() {
         true => {
-            let committed: Vec<TopicPartition> = before.keys().cloned().collect();
-            still_there(&mut cluster, &committed)?
+            let known = followed.as_ref().unwrap_or(&before).keys().cloned().collect::<Vec<_>>();
+            still_there(&mut cluster, &known)?
         }
-        false => named_partitions(&mut cluster, &args.topics)?,
+        false => {
+            let mut named = named_partitions(&mut cluster, &args.topics)?;
+            // What is followed says nothing of the others.
+            named.retain(|p| followed.as_ref().is_none_or(|offsets| offsets.contains_key(p)));
+            named
+        }
     };
     if partitions.is_empty() {
-        return Err(Failure::failed(format!(
-            "group \"{}\" has no offsets to move. Name topics with --topics to give it some",
-            args.group
-        )));
+        let (whose, cure) = match (&target.from_group, &target.from_file) {
+            (Some(other), _) => (format!("group \"{other}\""), ""),
+            (_, Some(path)) => (path.display().to_string(), ""),
+            _ => (format!("group \"{}\"", args.group), ". Name topics with --topics to give it some"),
+        };
+        return Err(Failure::failed(format!("{whose} has no offsets to move to{cure}")));
     }
-    let targets = args.to.resolve(&mut cluster, &partitions, Isolation::ReadUncommitted)?;
+    let targets = match (target.to, target.shift_by, followed) {
+        (Some(place), ..) => place.resolve(&mut cluster, &partitions, Isolation::ReadUncommitted)?,
+        (_, Some(by), _) => {
+            let moved = partitions.iter().map(|p| {
+                let offset = before.get(p).ok_or_else(|| {
+                    Failure::failed(format!("group \"{}\" has no offset to move for {p}", args.group))
+                })?;
+                Ok((p.clone(), offset.saturating_add(by)))
+            });
+            within_logs(&mut cluster, moved.collect::<Result<_, Failure>>()?)?
+        }
+        (_, _, Some(mut offsets)) => {
+            offsets.retain(|p, _| partitions.contains(p));
+            within_logs(&mut cluster, offsets)?
+        }
+        (None, None, None) => {
+            return Err(Failure::usage("say where to: --to, --shift-by, --from-group or --from-file"));
+        }
+    };
     if !args.dry_run {
         admin::set_group_offsets(&mut cluster, &args.group, &targets)?;
     }
     let mut rows =
         Rows::new([text("topic"), number("partition"), number("old_offset"), number("new_offset")]);
     for (p, offset) in &targets {
-        rows.push([
-            json!(p.topic),
-            json!(p.partition),
-            json!(before.get(p).map(|c| c.offset)),
-            json!(offset),
-        ]);
+        rows.push([json!(p.topic), json!(p.partition), json!(before.get(p)), json!(offset)]);
     }
     Ok(rows.show(args.admin.format)?)
+}
+
+/// Moves offsets outside of the log to its nearest end.
+fn within_logs(
+    cluster: &mut Cluster,
+    mut offsets: BTreeMap<TopicPartition, i64>,
+) -> Result<BTreeMap<TopicPartition, i64>, Failure> {
+    let partitions: Vec<TopicPartition> = offsets.keys().cloned().collect();
+    let starts = cluster.offsets(&partitions, At::Start, Isolation::ReadUncommitted)?;
+    let ends = cluster.offsets(&partitions, At::End, Isolation::ReadUncommitted)?;
+    for (p, offset) in &mut offsets {
+        if let (Some(start), Some(end)) = (starts.get(p), ends.get(p)) {
+            *offset = (*offset).clamp(*start, (*end).max(*start));
+        }
+    }
+    Ok(offsets)
+}
+
+/// Reads what `export` wrote.
+fn read_offsets(path: &Path) -> Result<BTreeMap<TopicPartition, i64>, Failure> {
+    let content = std::fs::read_to_string(path).map_err(|error| Failure::file(path, &error))?;
+    parse_offsets(&content).map_err(|problem| Failure::failed(format!("{}: {problem}", path.display())))
+}
+
+/// Lines of `topic,partition,offset` or `group,topic,partition,offset`, names quoted or not; or JSON as we write it.
+fn parse_offsets(content: &str) -> Result<BTreeMap<TopicPartition, i64>, String> {
+    if content.trim_start().starts_with('[') {
+        let rows: Vec<Value> = serde_json::from_str(content).map_err(|error| error.to_string())?;
+        let read = |row: &Value| {
+            let partition = i32::try_from(row["partition"].as_i64()?).ok()?;
+            Some((TopicPartition::new(row["topic"].as_str()?, partition), row["offset"].as_i64()?))
+        };
+        return rows
+            .iter()
+            .map(|row| read(row).ok_or_else(|| format!("{row} has no topic, partition and offset")))
+            .collect();
+    }
+    let mut offsets = BTreeMap::new();
+    for (number, line) in content.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        // A topic's name holds no comma and no quotes.
+        let fields: Vec<&str> = line.split(',').map(|field| field.trim().trim_matches('"')).collect();
+        let read = || {
+            let [.., topic, partition, offset] = fields.as_slice() else { return None };
+            let partition = TopicPartition::new(*topic, partition.parse().ok()?);
+            Some((partition, offset.parse::<i64>().ok().filter(|offset| *offset >= 0)?))
+        };
+        let (partition, offset) =
+            read().ok_or_else(|| format!("line {} is not topic,partition,offset", number + 1))?;
+        offsets.insert(partition, offset);
+    }
+    Ok(offsets)
+}
+
+fn export(args: &Export) -> Result<(), Failure> {
+    let mut cluster = args.admin.connect.open()?;
+    let offsets = admin::group_offsets(&mut cluster, &args.group)?;
+    if args.admin.format == Format::Table {
+        for (p, committed) in &offsets {
+            say(&format!("\"{}\",{},{}", p.topic, p.partition, committed.offset))?;
+        }
+        return Ok(());
+    }
+    let mut rows = Rows::new([text("topic"), number("partition"), number("offset"), text("metadata")]);
+    for (p, committed) in &offsets {
+        rows.push([json!(p.topic), json!(p.partition), json!(committed.offset), json!(committed.metadata)]);
+    }
+    Ok(rows.show(Format::Json)?)
 }
 
 fn offset_delete(args: &OffsetDelete) -> Result<(), Failure> {
@@ -353,6 +546,23 @@ fn offset_delete(args: &OffsetDelete) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn offsets_are_read_in_every_form_they_are_written_in() {
+        let expected = BTreeMap::from([(TopicPartition::new("a", 0), 5), (TopicPartition::new("b", 1), 7)]);
+        for text in [
+            "\"a\",0,5\n\"b\",1,7\n",
+            "a,0,5\n\nb,1,7",
+            "\"g\",\"a\",0,5\n\"g\",\"b\",1,7\n",
+            r#"[{"topic":"a","partition":0,"offset":5},{"topic":"b","partition":1,"offset":7}]"#,
+        ] {
+            assert_eq!(parse_offsets(text), Ok(expected.clone()), "{text}");
+        }
+        assert_eq!(parse_offsets("a,0,5\na,x,5"), Err("line 2 is not topic,partition,offset".into()));
+        for wrong in ["a,0", "a,0,-5", "[{}]", "[1", "a;0;5"] {
+            assert!(parse_offsets(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn assignments_are_shown_as_runs() {

@@ -2,6 +2,7 @@
 //!
 //! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
+mod acl;
 mod calendar;
 mod cluster;
 mod config;
@@ -16,9 +17,12 @@ mod output;
 mod place;
 mod produce;
 mod progress;
+mod quota;
 pub mod serve;
 mod template;
 mod topic;
+mod txn;
+mod user;
 mod verify;
 
 use std::io::{self, IsTerminal};
@@ -72,6 +76,18 @@ enum Command {
     Group(group::GroupArgs),
     /// Read and change the configuration of topics, brokers and groups.
     Config(config::ConfigArgs),
+    /// Look at transactions, and end those that hang.
+    #[command(visible_alias = "transactions")]
+    Txn(txn::TxnArgs),
+    /// Say how much users, clients and addresses may use.
+    #[command(visible_alias = "quotas")]
+    Quota(quota::QuotaArgs),
+    /// Say who may log in.
+    #[command(visible_alias = "users")]
+    User(user::UserArgs),
+    /// Say who may do what.
+    #[command(visible_alias = "acls")]
+    Acl(acl::AclArgs),
     /// Show the cluster: brokers, features, versions.
     Cluster(cluster::ClusterArgs),
     /// Look inside segment files, without a broker.
@@ -111,6 +127,10 @@ pub fn main() -> ExitCode {
         Some(Command::Consume(args)) => consume::run(args),
         Some(Command::Group(args)) => group::run(args),
         Some(Command::Config(args)) => config::run(args),
+        Some(Command::Txn(args)) => txn::run(args),
+        Some(Command::Quota(args)) => quota::run(args),
+        Some(Command::User(args)) => user::run(args),
+        Some(Command::Acl(args)) => acl::run(args),
         Some(Command::Cluster(args)) => cluster::run(args),
         Some(Command::Dump(args)) => dump::run(args),
         Some(Command::Verify(args)) => verify::run(args),

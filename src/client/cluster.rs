@@ -57,6 +57,13 @@ pub struct TopicInfo {
     pub partitions: Vec<PartitionInfo>,
 }
 
+/// What has a coordinator, by Kafka's number of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Coordinated {
+    Group = 0,
+    Transaction = 1,
+}
+
 /// A cluster that we are connected to.
 #[derive(Debug)]
 pub struct Cluster {
@@ -68,7 +75,7 @@ pub struct Cluster {
     controller: i32,
     cluster_id: Option<String>,
     leaders: HashMap<TopicPartition, i32>,
-    coordinators: HashMap<String, i32>,
+    coordinators: HashMap<(Coordinated, String), i32>,
 }
 
 impl Cluster {
@@ -334,14 +341,24 @@ impl Cluster {
 
     /// The broker that coordinates a group; waits while it is being found.
     pub fn coordinator(&mut self, group: &str) -> Result<i32, ClientError> {
-        if let Some(&id) = self.coordinators.get(group) {
+        self.coordinator_of(Coordinated::Group, group)
+    }
+
+    /// The broker that coordinates a transactional id.
+    pub fn transaction_coordinator(&mut self, transactional_id: &str) -> Result<i32, ClientError> {
+        self.coordinator_of(Coordinated::Transaction, transactional_id)
+    }
+
+    fn coordinator_of(&mut self, kind: Coordinated, name: &str) -> Result<i32, ClientError> {
+        let cached = (kind, name.to_owned());
+        if let Some(&id) = self.coordinators.get(&cached) {
             return Ok(id);
         }
         let deadline = Instant::now() + SETTLE;
         loop {
-            let key = StrBytes::from_string(group.to_owned());
+            let key = StrBytes::from_string(name.to_owned());
             let batched = self.any()?.version::<FindCoordinatorRequest>(i16::MAX)? >= 4;
-            let request = FindCoordinatorRequest::default();
+            let request = FindCoordinatorRequest::default().with_key_type(kind as i8);
             let request =
                 if batched { request.with_coordinator_keys(vec![key]) } else { request.with_key(key) };
             let response = self.call(&request)?;
@@ -363,10 +380,14 @@ impl Cluster {
             };
             if code == 0 {
                 self.nodes.insert(id, Node { id, host, port, rack: None });
-                self.coordinators.insert(group.to_owned(), id);
+                self.coordinators.insert(cached, id);
                 return Ok(id);
             }
-            let error = ClientError::broker(format!("group \"{group}\""), code, message.as_deref());
+            let what = match kind {
+                Coordinated::Group => "group",
+                Coordinated::Transaction => "transactional id",
+            };
+            let error = ClientError::broker(format!("{what} \"{name}\""), code, message.as_deref());
             if !error.is_retriable() || Instant::now() >= deadline {
                 return Err(error);
             }
@@ -382,14 +403,36 @@ impl Cluster {
         patience: Duration,
         code_of: impl Fn(&R::Response) -> i16,
     ) -> Result<R::Response, ClientError> {
+        self.call_coordinator_of(Coordinated::Group, group, request, patience, code_of)
+    }
+
+    /// The same for the coordinator of a transactional id.
+    pub fn call_transaction_coordinator<R: Request>(
+        &mut self,
+        transactional_id: &str,
+        request: &R,
+        code_of: impl Fn(&R::Response) -> i16,
+    ) -> Result<R::Response, ClientError> {
+        let kind = Coordinated::Transaction;
+        self.call_coordinator_of(kind, transactional_id, request, Duration::ZERO, code_of)
+    }
+
+    fn call_coordinator_of<R: Request>(
+        &mut self,
+        kind: Coordinated,
+        name: &str,
+        request: &R,
+        patience: Duration,
+        code_of: impl Fn(&R::Response) -> i16,
+    ) -> Result<R::Response, ClientError> {
         let deadline = Instant::now() + SETTLE;
         loop {
-            let id = self.coordinator(group)?;
+            let id = self.coordinator_of(kind, name)?;
             let response = self.call_node(id, request, patience)?;
             let code = ErrorCode(code_of(&response));
             let moved = matches!(code, ErrorCode::NOT_COORDINATOR | ErrorCode::COORDINATOR_NOT_AVAILABLE);
             if moved {
-                self.coordinators.remove(group);
+                self.coordinators.remove(&(kind, name.to_owned()));
             }
             if !(moved || code == ErrorCode::COORDINATOR_LOAD_IN_PROGRESS) || Instant::now() >= deadline {
                 return Ok(response);

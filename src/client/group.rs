@@ -394,7 +394,8 @@ fn with_version(message: &impl Encodable) -> Result<Bytes, ClientError> {
     Ok(out.freeze())
 }
 
-fn read_subscription(metadata: &Bytes) -> Result<Vec<String>, ClientError> {
+/// Reads the topics of a member's subscription.
+pub(crate) fn read_subscription(metadata: &Bytes) -> Result<Vec<String>, ClientError> {
     let Some((mut body, version)) = split_version(metadata) else { return Ok(Vec::new()) };
     let subscription = ConsumerProtocolSubscription::decode(&mut body, version.clamp(0, 3))
         .map_err(|error| ClientError::Other(format!("a member's subscription cannot be read: {error}")))?;

@@ -8,11 +8,11 @@ use serde_json::Value;
 use crate::process::{Broker, QUIPU, quipu, signal};
 
 /// Runs a command that must succeed; what it printed.
-fn done(broker: &Broker, arguments: &[&str]) -> String {
+pub fn done(broker: &Broker, arguments: &[&str]) -> String {
     done_with(broker, arguments, "")
 }
 
-fn done_with(broker: &Broker, arguments: &[&str], input: &str) -> String {
+pub fn done_with(broker: &Broker, arguments: &[&str], input: &str) -> String {
     let output = broker.run_with_input(arguments, input.as_bytes());
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{arguments:?}: {errors}");
@@ -20,7 +20,7 @@ fn done_with(broker: &Broker, arguments: &[&str], input: &str) -> String {
 }
 
 /// Runs a command that must fail with 1; what it said.
-fn failed(broker: &Broker, arguments: &[&str]) -> String {
+pub fn failed(broker: &Broker, arguments: &[&str]) -> String {
     let output = broker.run(arguments);
     assert_eq!(output.status.code(), Some(1), "{arguments:?}");
     let said = String::from_utf8(output.stderr).expect("UTF-8");

@@ -3,6 +3,7 @@
 mod allocations;
 mod bad_input;
 mod cli;
+mod cli_admin;
 mod client;
 mod crash;
 mod damage;

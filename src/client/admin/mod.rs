@@ -1,9 +1,14 @@
-//! Administration: topics, configuration, groups. One function per request; a broker's refusal is an error that names
-//! what it was about.
+//! Administration: topics, configuration, groups; transactions, access and features in files of their own. One function
+//! per request; a broker's refusal is an error that names what it was about.
+
+pub mod access;
+pub mod features;
+pub mod transactions;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use kafka_protocol::messages::consumer_group_describe_response::Assignment;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
@@ -16,13 +21,13 @@ use kafka_protocol::messages::offset_delete_request::{
 use kafka_protocol::messages::{
     ConsumerGroupDescribeRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest,
     DeleteRecordsRequest, DeleteTopicsRequest, DescribeConfigsRequest, DescribeGroupsRequest,
-    IncrementalAlterConfigsRequest, ListGroupsRequest, OffsetDeleteRequest,
+    IncrementalAlterConfigsRequest, ListConfigResourcesRequest, ListGroupsRequest, OffsetDeleteRequest,
 };
 use kafka_protocol::protocol::StrBytes;
 use quipu_protocol::ErrorCode;
 
 use super::cluster::topic_name;
-use super::group::{self, group_id, read_assignment};
+use super::group::{self, group_id, read_assignment, read_subscription};
 use super::{ClientError, Cluster, Committed, TopicPartition};
 
 /// A topic's name and what became of the wish.
@@ -151,6 +156,10 @@ pub enum Resource {
     Topic(String),
     /// A broker by id; the empty name stands for the default of all brokers.
     Broker(String),
+    /// The loggers of a broker, by its id.
+    BrokerLogger(String),
+    /// A subscription to the metrics of clients.
+    ClientMetrics(String),
     /// A group.
     Group(String),
 }
@@ -160,21 +169,50 @@ impl Resource {
         match self {
             Self::Topic(_) => 2,
             Self::Broker(_) => 4,
+            Self::BrokerLogger(_) => 8,
+            Self::ClientMetrics(_) => 16,
             Self::Group(_) => 32,
+        }
+    }
+
+    /// The resource of a kind, by Kafka's number of it.
+    fn of_kind(kind: i8, name: String) -> Option<Self> {
+        Some(match kind {
+            2 => Self::Topic(name),
+            4 => Self::Broker(name),
+            8 => Self::BrokerLogger(name),
+            16 => Self::ClientMetrics(name),
+            32 => Self::Group(name),
+            _ => return None,
+        })
+    }
+
+    /// The word for its kind.
+    pub fn kind_name(&self) -> &'static str {
+        match self {
+            Self::Topic(_) => "topic",
+            Self::Broker(_) => "broker",
+            Self::BrokerLogger(_) => "broker-logger",
+            Self::ClientMetrics(_) => "client-metrics",
+            Self::Group(_) => "group",
         }
     }
 
     /// Its name.
     pub fn name(&self) -> &str {
         match self {
-            Self::Topic(name) | Self::Broker(name) | Self::Group(name) => name,
+            Self::Topic(name)
+            | Self::Broker(name)
+            | Self::BrokerLogger(name)
+            | Self::ClientMetrics(name)
+            | Self::Group(name) => name,
         }
     }
 
     /// A broker's own settings must be asked of that broker.
     fn node(&self) -> Option<i32> {
         match self {
-            Self::Broker(id) => id.parse().ok(),
+            Self::Broker(id) | Self::BrokerLogger(id) => id.parse().ok(),
             _ => None,
         }
     }
@@ -186,6 +224,8 @@ impl std::fmt::Display for Resource {
             Self::Topic(name) => write!(f, "topic \"{name}\""),
             Self::Broker(name) if name.is_empty() => f.write_str("the default of all brokers"),
             Self::Broker(name) => write!(f, "broker {name}"),
+            Self::BrokerLogger(name) => write!(f, "the loggers of broker {name}"),
+            Self::ClientMetrics(name) => write!(f, "client metrics subscription \"{name}\""),
             Self::Group(name) => write!(f, "group \"{name}\""),
         }
     }
@@ -215,6 +255,9 @@ impl Setting {
             Resource::Topic(_) => self.source == "topic",
             Resource::Broker(name) if name.is_empty() => self.source == "cluster",
             Resource::Broker(_) => matches!(self.source, "broker" | "cluster" | "file"),
+            // Every logger has a level of its own or its parent's.
+            Resource::BrokerLogger(_) => true,
+            Resource::ClientMetrics(_) => self.source == "client-metrics",
             Resource::Group(_) => self.source == "group",
         }
     }
@@ -323,6 +366,20 @@ pub fn alter_configs(
     }
 }
 
+/// The resources that have a configuration (ListConfigResources). Before Kafka 4.1 only client metrics subscriptions are
+/// told.
+pub fn list_config_resources(cluster: &mut Cluster) -> Result<Vec<Resource>, ClientError> {
+    let response = cluster.call(&ListConfigResourcesRequest::default())?;
+    outcome("the list of resources".into(), response.error_code, None)?;
+    let resources = response
+        .config_resources
+        .iter()
+        .filter_map(|found| Resource::of_kind(found.resource_type, found.resource_name.to_string()));
+    let mut resources: Vec<Resource> = resources.collect();
+    resources.sort_by(|a, b| (a.kind(), a.name()).cmp(&(b.kind(), b.name())));
+    Ok(resources)
+}
+
 /// A group in the list of all.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ListedGroup {
@@ -371,6 +428,12 @@ pub struct Member {
     pub host: String,
     /// What it was given to read.
     pub partitions: Vec<TopicPartition>,
+    /// What the coordinator wants it to read, in a group of the new kind; it is on its way there.
+    pub target: Option<Vec<TopicPartition>>,
+    /// Its epoch, in a group of the new kind.
+    pub epoch: Option<i32>,
+    /// Topics by name and regular expression that it is subscribed to, where the broker tells.
+    pub subscription: Vec<String>,
 }
 
 /// A group with its members.
@@ -386,6 +449,8 @@ pub struct Group {
     pub assignor: String,
     /// The broker that coordinates it.
     pub coordinator: i32,
+    /// Epochs of the group and of its target assignment, in a group of the new kind.
+    pub epochs: Option<(i32, i32)>,
     /// Its members.
     pub members: Vec<Member>,
 }
@@ -413,6 +478,9 @@ pub fn describe_group(cluster: &mut Cluster, id: &str) -> Result<Group, ClientEr
             client_id: member.client_id.to_string(),
             host: member.client_host.trim_start_matches('/').to_owned(),
             partitions: if consumers { read_assignment(&member.member_assignment)? } else { Vec::new() },
+            target: None,
+            epoch: None,
+            subscription: if consumers { read_subscription(&member.member_metadata)? } else { Vec::new() },
         });
     }
     Ok(Group {
@@ -421,6 +489,7 @@ pub fn describe_group(cluster: &mut Cluster, id: &str) -> Result<Group, ClientEr
         kind: "classic",
         assignor: group.protocol_data.to_string(),
         coordinator,
+        epochs: None,
         members,
     })
 }
@@ -433,17 +502,25 @@ fn describe_consumer_group(cluster: &mut Cluster, id: &str, coordinator: i32) ->
     let response = cluster.call_node(coordinator, &request, Duration::ZERO)?;
     let Some(group) = response.groups.first() else { return Err(no_group(id)) };
     outcome(format!("group \"{id}\""), group.error_code, None)?;
-    let members = group.members.iter().map(|member| Member {
-        id: member.member_id.to_string(),
-        instance_id: member.instance_id.as_ref().map(ToString::to_string),
-        client_id: member.client_id.to_string(),
-        host: member.client_host.trim_start_matches('/').to_owned(),
-        partitions: member
-            .assignment
-            .topic_partitions
-            .iter()
+    let partitions = |assignment: &Assignment| -> Vec<TopicPartition> {
+        let topics = assignment.topic_partitions.iter();
+        topics
             .flat_map(|t| t.partitions.iter().map(|p| TopicPartition::new(t.topic_name.to_string(), *p)))
-            .collect(),
+            .collect()
+    };
+    let members = group.members.iter().map(|member| {
+        let names = member.subscribed_topic_names.iter().map(|name| name.to_string());
+        let regex = member.subscribed_topic_regex.iter().filter(|regex| !regex.is_empty());
+        Member {
+            id: member.member_id.to_string(),
+            instance_id: member.instance_id.as_ref().map(ToString::to_string),
+            client_id: member.client_id.to_string(),
+            host: member.client_host.trim_start_matches('/').to_owned(),
+            partitions: partitions(&member.assignment),
+            target: Some(partitions(&member.target_assignment)),
+            epoch: Some(member.member_epoch),
+            subscription: names.chain(regex.map(|regex| format!("/{regex}/"))).collect(),
+        }
     });
     Ok(Group {
         id: id.to_owned(),
@@ -451,6 +528,7 @@ fn describe_consumer_group(cluster: &mut Cluster, id: &str, coordinator: i32) ->
         kind: "consumer",
         assignor: group.assignor_name.to_string(),
         coordinator,
+        epochs: Some((group.group_epoch, group.assignment_epoch)),
         members: members.collect(),
     })
 }
