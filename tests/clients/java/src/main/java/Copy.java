@@ -4,6 +4,7 @@ import java.util.concurrent.atomic.AtomicInteger;
 import org.apache.kafka.clients.admin.*;
 import org.apache.kafka.clients.consumer.*;
 import org.apache.kafka.clients.producer.*;
+import org.apache.kafka.common.IsolationLevel;
 import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.serialization.*;
@@ -170,8 +171,34 @@ public final class Copy {
         if (found != count) {
             fail(found + " records were copied of " + count);
         }
+        nothingHangs(partitions, deadline);
         System.out.println("copied " + found);
         System.exit(0);
+    }
+
+    /** Readers of committed records are at the end, and no transaction is open. */
+    private void nothingHangs(List<TopicPartition> partitions, long deadline) throws Exception {
+        try (var admin = Admin.create(Map.of("bootstrap.servers", bootstrap))) {
+            var latest = new HashMap<TopicPartition, OffsetSpec>();
+            partitions.forEach(partition -> latest.put(partition, OffsetSpec.latest()));
+            var ongoing = new ListTransactionsOptions().filterStates(Set.of(TransactionState.ONGOING));
+            while (true) {
+                var stable = new HashMap<TopicPartition, Long>();
+                var written = new HashMap<TopicPartition, Long>();
+                admin.listOffsets(latest, new ListOffsetsOptions(IsolationLevel.READ_COMMITTED)).all().get()
+                    .forEach((partition, end) -> stable.put(partition, end.offset()));
+                admin.listOffsets(latest, new ListOffsetsOptions(IsolationLevel.READ_UNCOMMITTED)).all().get()
+                    .forEach((partition, end) -> written.put(partition, end.offset()));
+                var open = admin.listTransactions(ongoing).all().get();
+                if (stable.equals(written) && open.isEmpty()) {
+                    return;
+                }
+                if (System.nanoTime() > deadline) {
+                    fail("hanging: " + open + ", readers at " + stable + " of " + written);
+                }
+                Thread.sleep(200);
+            }
+        }
     }
 
     private static void fail(String why) {
