@@ -45,6 +45,7 @@ class Broker:
         self.address = f"127.0.0.1:{self.port}"
         self.process = None
         self.start_ms = None
+        self.peak_mb = 0
 
     def command(self):
         raise NotImplementedError
@@ -103,6 +104,7 @@ class Broker:
 
     def stop(self):
         if self.process and self.process.poll() is None:
+            self.peak_mb = self.peak_memory_mb()
             os.killpg(self.process.pid, signal.SIGTERM)
             try:
                 self.process.wait(60)
@@ -139,7 +141,8 @@ class Broker:
         return self._status("RssAnon") / 1024
 
     def peak_memory_mb(self):
-        return self._status("VmHWM") / 1024
+        """Since the first start."""
+        return max(self.peak_mb, self._status("VmHWM") / 1024)
 
     def wake_ups(self):
         """How often its threads, as far as they live, went to sleep by themselves."""
