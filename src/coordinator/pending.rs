@@ -74,7 +74,7 @@ impl GroupCoordinator {
         if committer.generation < 0 {
             self.with_new(group_id, commit)?
         } else {
-            self.with(group_id, commit).ok_or(ErrorCode::ILLEGAL_GENERATION)?
+            self.with(group_id, commit).ok_or(ErrorCode::GROUP_ID_NOT_FOUND)?
         }
     }
 

@@ -18,7 +18,7 @@ use crate::coordinator::group::offsets::CommitRequest;
 const ABORTABLE_SINCE: i16 = 4;
 /// First version that adds the group to the transaction (KIP-890).
 const IMPLICIT_ADD_SINCE: i16 = 5;
-/// First version that names topics by id (KIP-1319).
+/// First version that names topics by id, and whose clients know GROUP_ID_NOT_FOUND and STALE_MEMBER_EPOCH (KIP-1319).
 const TOPIC_IDS_SINCE: i16 = 6;
 
 /// Commits offsets that count once the producer's transaction is committed (T10).
@@ -100,7 +100,8 @@ async fn commit(
         .within(id, producer, &topic, partition, || {
             broker.groups.commit_in_transaction(group_id, &committer, producer, commits)
         })
-        .map_err(|code| transaction_code(code, cx.version))??;
+        .map_err(|code| transaction_code(code, cx.version))?
+        .map_err(|code| group_code(code, cx.version))?;
     durability.wait().await.map_err(|_| ErrorCode::COORDINATOR_NOT_AVAILABLE)?;
     Ok(codes)
 }
@@ -112,6 +113,16 @@ fn transaction_code(code: ErrorCode, version: i16) -> ErrorCode {
         ErrorCode::TRANSACTION_ABORTABLE if version < ABORTABLE_SINCE => ErrorCode::INVALID_TXN_STATE,
         ErrorCode::CONCURRENT_TRANSACTIONS if version < IMPLICIT_ADD_SINCE => {
             ErrorCode::COORDINATOR_LOAD_IN_PROGRESS
+        }
+        code => code,
+    }
+}
+
+/// What a producer is told when the group does not take its offsets. An older one would give up for good.
+fn group_code(code: ErrorCode, version: i16) -> ErrorCode {
+    match code {
+        ErrorCode::GROUP_ID_NOT_FOUND | ErrorCode::STALE_MEMBER_EPOCH if version < TOPIC_IDS_SINCE => {
+            ErrorCode::ILLEGAL_GENERATION
         }
         code => code,
     }

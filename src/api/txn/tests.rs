@@ -10,6 +10,7 @@ use quipu_protocol::message::add_offsets_to_txn::AddOffsetsToTxnRequest;
 use quipu_protocol::message::add_partitions_to_txn::{
     AddPartitionsToTxnRequest, AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction,
 };
+use quipu_protocol::message::consumer_group_heartbeat::ConsumerGroupHeartbeatRequest;
 use quipu_protocol::message::describe_producers::{DescribeProducersRequest, TopicRequest};
 use quipu_protocol::message::describe_transactions::DescribeTransactionsRequest;
 use quipu_protocol::message::end_txn::{EndTxnRequest, EndTxnResponse};
@@ -308,6 +309,49 @@ fn t10_offsets_count_once_the_transaction_is_committed_also_across_a_restart() {
             assert_eq!(offset(&open(&disk), true).await, (5, ErrorCode::NONE));
         });
     }
+}
+
+#[test]
+fn o1_a_producer_is_told_of_a_stale_member_in_words_that_it_knows() {
+    with_broker(|broker, _| async move {
+        let producer = init(&broker).await;
+        let topic_id = broker.topics.by_name("t").unwrap().id();
+        let commit = async |group: &str, member: &str, epoch: i32, version: i16| {
+            let request = TxnOffsetCommitRequest {
+                transactional_id: "id".into(),
+                group_id: group.into(),
+                producer_id: producer.0,
+                producer_epoch: producer.1,
+                member_id: member.into(),
+                generation_id_or_member_epoch: epoch,
+                topics: vec![TxnOffsetCommitRequestTopic {
+                    name: if version < 6 { "t".into() } else { "".into() },
+                    topic_id: if version < 6 { Default::default() } else { topic_id },
+                    partitions: vec![TxnOffsetCommitRequestPartition::default()],
+                }],
+                ..Default::default()
+            };
+            txn_offset_commit(&context(&broker, version), request).await.topics[0].partitions[0].error_code
+        };
+        assert_eq!(commit("none", "m", 1, 5).await, ErrorCode::ILLEGAL_GENERATION);
+        assert_eq!(commit("none", "m", 1, 6).await, ErrorCode::GROUP_ID_NOT_FOUND);
+
+        let request = ConsumerGroupHeartbeatRequest {
+            group_id: "g".into(),
+            member_id: "m".into(),
+            rebalance_timeout_ms: 1_000,
+            subscribed_topic_names: Some(vec!["t".into()]),
+            topic_partitions: Some(Vec::new()),
+            ..Default::default()
+        };
+        let joined = crate::api::groups::consumer_group_heartbeat(&context(&broker, 1), request).await;
+        assert_eq!(joined.error_code, ErrorCode::NONE);
+        let epoch = joined.member_epoch;
+        assert_eq!(commit("g", "m", epoch, 5).await, ErrorCode::NONE);
+        assert_eq!(commit("g", "m", epoch + 1, 5).await, ErrorCode::ILLEGAL_GENERATION);
+        assert_eq!(commit("g", "m", epoch + 1, 6).await, ErrorCode::STALE_MEMBER_EPOCH);
+        assert_eq!(commit("g", "other", epoch, 5).await, ErrorCode::UNKNOWN_MEMBER_ID);
+    });
 }
 
 #[test]
