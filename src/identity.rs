@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use quipu_storage::disk::{Disk, Entry, read_file, replace_file};
+use quipu_storage::disk::{Disk, Entry, ReserveDisk, read_file, replace_file};
 
 use crate::clock::Clock;
 use crate::config::Settings;
@@ -126,7 +126,7 @@ pub fn refuse_strangers(disk: &dyn Disk, data_dir: &Path) -> Result<(), StartErr
 
 /// What a start that was cut short may have left in a directory of ours.
 fn is_ours(Entry { name, .. }: &Entry) -> bool {
-    name == ".lock" || name == "lost+found" || name.starts_with(FILE)
+    name == ".lock" || name == "lost+found" || ReserveDisk::is_reserve(name) || name.starts_with(FILE)
 }
 
 #[cfg(test)]

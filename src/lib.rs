@@ -32,6 +32,7 @@ pub mod clock;
 pub mod config;
 pub mod coordinator;
 pub mod error;
+pub mod health;
 pub mod identity;
 pub mod internal;
 pub mod metrics;

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::path::Path;
 use std::sync::Arc;
 
-use quipu_storage::disk::{DirLock, Disk, LockError};
+use quipu_storage::disk::{DirLock, Disk, LockError, ReserveDisk};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::LocalSet;
@@ -57,7 +57,10 @@ impl Server {
             LockError::Held { dir, pid } => StartError::InUse { path: dir, pid },
             LockError::Io { path, source } => StartError::Io { path, error: source },
         })?;
-        let broker = Broker::open(config, disk, data_dir, clock)?;
+        let disk = with_reserve(disk, data_dir);
+        let broker = Broker::open(config, Arc::clone(&disk), data_dir, clock)?;
+        // Only now: a start that fails leaves nothing behind.
+        disk.regain();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io_error)?;
         let net = Net::start(&broker, settings.network.threads).map_err(io_error)?;
         let signals = runtime.block_on(async { Signals::new() }).map_err(io_error)?;
@@ -99,6 +102,16 @@ impl Server {
         }
         broker.close()
     }
+}
+
+/// A disk that can be full keeps some room for what must go on then.
+fn with_reserve(disk: Arc<dyn Disk>, data_dir: &Path) -> Arc<dyn Disk> {
+    if disk.is_volatile() {
+        return disk;
+    }
+    let volume_bytes = rustix::fs::statvfs(data_dir)
+        .map_or(u64::MAX, |volume| volume.f_blocks.saturating_mul(volume.f_frsize));
+    Arc::new(ReserveDisk::new(disk, data_dir, volume_bytes))
 }
 
 fn listen(host: &str, port: u16) -> Result<TcpListener, StartError> {

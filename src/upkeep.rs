@@ -91,6 +91,7 @@ fn compact_all(broker: &Broker) {
 
 /// Deletes what the topics' retention no longer keeps, forgets idle producers, and tidies up behind rolls.
 fn retain(broker: &Broker) {
+    broker.topics.regain_room();
     let now: Millis = broker.clock.now_ms();
     let mut may_open = OPENED_PER_ROUND;
     let idle_since = now - Millis::from(broker.settings().transactions.producer_id_expiration_ms);

@@ -74,7 +74,8 @@ impl Catalog {
     /// Opens the catalog in `dir` and replays it.
     pub fn open(disk: Arc<dyn Disk>, dir: &Path, now: Millis) -> Result<Self, CatalogError> {
         let (appender, reader) =
-            quipu_storage::open(disk, dir, LogConfig::default(), now).map_err(log_error)?;
+            quipu_storage::open(disk, dir, LogConfig { is_urgent: true, ..LogConfig::default() }, now)
+                .map_err(log_error)?;
         if let Some(fence) = reader.fenced() {
             // What is left of it may be the wrong half: topics would be missing, and their files be taken for leftovers.
             return Err(CatalogError::Log(format!("{fence}; look at it with quipu verify")));

@@ -297,6 +297,16 @@ impl Topics {
         self.root.join(id.to_string())
     }
 
+    /// Whether records are refused because the disk is full.
+    pub fn is_disk_full(&self) -> bool {
+        self.disk.is_full()
+    }
+
+    /// Has the disk take back the room that it keeps for when it is full.
+    pub fn regain_room(&self) {
+        self.disk.regain();
+    }
+
     /// The partitions that take no records, with the reason, in order of their names.
     pub fn faulty(&self) -> Vec<(Arc<str>, i32, Fault)> {
         if self.faults.failed.get() + self.faults.damaged.get() == 0 {
@@ -329,7 +339,8 @@ impl Topics {
         };
         let records = if self.disk.is_volatile() { i64::MAX } else { config.flush_messages };
         let interval = Duration::from_millis(ms.max(1) as u64);
-        (log_config(config), Rules { mode, interval, records })
+        let log = LogConfig { is_urgent: is_internal(topic), ..log_config(config) };
+        (log, Rules { mode, interval, records })
     }
 
     fn new_partition(&self, id: Uuid, topic: &str, index: i32, config: &TopicConfig) -> Arc<Partition> {

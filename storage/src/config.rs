@@ -27,6 +27,8 @@ pub struct LogConfig {
     pub leader_epoch: i32,
     /// Producers that are remembered at most; the one that was silent longest is forgotten first.
     pub max_producers: usize,
+    /// When the disk is full, the log may grow into what is kept for that ([`ReserveDisk`](crate::disk::ReserveDisk)).
+    pub is_urgent: bool,
 }
 
 impl Default for LogConfig {
@@ -39,6 +41,7 @@ impl Default for LogConfig {
             timestamp_type: TimestampType::CreateTime,
             leader_epoch: 0,
             max_producers: 100_000,
+            is_urgent: false,
         }
     }
 }

@@ -7,6 +7,7 @@ mod cli_admin;
 mod client;
 mod crash;
 mod damage;
+mod full;
 mod groups;
 mod process;
 mod produce;

@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 mod directory;
 mod memory;
+mod reserve;
 pub(crate) mod state;
 
 pub use crate::map::Map;
 pub use directory::DirectoryDisk;
 pub use memory::MemoryDisk;
+pub use reserve::ReserveDisk;
 
 /// A file system, as far as a log needs one. Paths are taken as they come; there is no root.
 pub trait Disk: Send + Sync + Debug {
@@ -51,6 +53,17 @@ pub trait Disk: Send + Sync + Debug {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    /// Notes that records were refused for want of room.
+    fn refused(&self) {}
+
+    /// Whether records are being refused for want of room.
+    fn is_full(&self) -> bool {
+        false
+    }
+
+    /// Takes back whatever room was kept and given up, where there is a reserve.
+    fn regain(&self) {}
+
     /// Claims `dir` for this process until the answer is dropped.
     fn lock(&self, dir: &Path) -> Result<DirLock, LockError>;
 }
@@ -78,6 +91,11 @@ pub trait DiskFile: Send + Sync + Debug {
 
     /// Takes room for the bytes from `from` to `to`, which read as zero. The file grows to `to` at least.
     fn reserve(&self, from: u64, to: u64) -> io::Result<()>;
+
+    /// The same for what must be written although the disk is full, where there is a reserve for that.
+    fn reserve_urgently(&self, from: u64, to: u64) -> io::Result<()> {
+        self.reserve(from, to)
+    }
 
     /// Cuts or extends the file; what is new reads as zero.
     fn set_len(&self, size_bytes: u64) -> io::Result<()>;

@@ -299,13 +299,25 @@ impl Appender {
         let needed = end.next_multiple_of(RESERVE_GRAIN);
         let ahead = (*reserved + *chunk).min(self.config.segment_limit().next_multiple_of(RESERVE_GRAIN));
         let target = needed.max(ahead);
-        *reserved = match file.reserve(*reserved, target) {
-            Err(error) if is_full(&error) && target > needed => {
-                file.reserve(*reserved, needed)?;
-                needed
+        let from = *reserved;
+        let attempts: [&dyn Fn() -> io::Result<u64>; 3] = [
+            &|| file.reserve(from, target).map(|()| target),
+            &|| file.reserve(from, needed).map(|()| needed),
+            &|| file.reserve_urgently(from, needed).map(|()| needed),
+        ];
+        let attempts = &attempts[..if self.config.is_urgent { 3 } else { 2 }];
+        let mut taken = Err(io::ErrorKind::StorageFull.into());
+        for attempt in attempts {
+            taken = attempt();
+            if !matches!(&taken, Err(error) if is_full(error)) {
+                break;
             }
-            other => other.map(|()| target)?,
-        };
+        }
+        *reserved = taken.inspect_err(|error| {
+            if is_full(error) {
+                self.shared.disk.refused();
+            }
+        })?;
         *chunk = (*chunk * 2).min(RESERVE_BYTES_MAX);
         Ok(())
     }

@@ -182,3 +182,143 @@ impl DiskFile for FailingFile {
         self.inner.map(size_bytes)
     }
 }
+
+/// A memory disk with so many bytes and no more. Files take whole blocks of what they are long.
+#[derive(Clone, Debug)]
+pub struct SmallDisk {
+    inner: MemoryDisk,
+    room: Arc<Room>,
+}
+
+#[derive(Debug)]
+struct Room {
+    bytes: u64,
+    /// What each file takes, by path; shared by those who have it open.
+    taken:
+        parking_lot::Mutex<std::collections::BTreeMap<std::path::PathBuf, Arc<std::sync::atomic::AtomicU64>>>,
+}
+
+impl SmallDisk {
+    pub fn new(bytes: u64) -> Self {
+        Self { inner: MemoryDisk::new(), room: Arc::new(Room { bytes, taken: Default::default() }) }
+    }
+
+    /// Takes room until dropped.
+    pub fn hog(&self, bytes: u64) -> Hog {
+        let path = Path::new("/hog");
+        self.room.taken.lock().entry(path.to_owned()).or_default().store(bytes, Ordering::Relaxed);
+        Hog(Arc::clone(&self.room))
+    }
+}
+
+pub struct Hog(Arc<Room>);
+
+impl Drop for Hog {
+    fn drop(&mut self) {
+        self.0.taken.lock().remove(Path::new("/hog"));
+    }
+}
+
+impl Room {
+    /// Has a file take up to `to` bytes.
+    fn take(&self, file: &std::sync::atomic::AtomicU64, to: u64) -> io::Result<()> {
+        let to = to.next_multiple_of(4_096);
+        let taken = self.taken.lock();
+        let all: u64 = taken.values().map(|file| file.load(Ordering::Relaxed)).sum();
+        let has = file.load(Ordering::Relaxed);
+        if to > has {
+            if all + to - has > self.bytes {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            file.store(to, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+impl Disk for SmallDisk {
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        self.inner.create_dir_all(dir)
+    }
+
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
+        let inner = self.inner.open(path, mode)?;
+        let taken = Arc::clone(self.room.taken.lock().entry(path.to_owned()).or_default());
+        if mode == OpenMode::Truncate {
+            taken.store(0, Ordering::Relaxed);
+        }
+        Ok(Arc::new(SmallFile { inner, room: Arc::clone(&self.room), taken }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.inner.rename(from, to)?;
+        let mut taken = self.room.taken.lock();
+        let file = taken.remove(from).unwrap_or_default();
+        taken.insert(to.to_owned(), file);
+        Ok(())
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.inner.remove_file(path)?;
+        self.room.taken.lock().remove(path);
+        Ok(())
+    }
+
+    fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
+        self.inner.remove_dir_all(dir)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.inner.sync_dir(dir)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        self.inner.list(dir)
+    }
+
+    fn lock(&self, dir: &Path) -> Result<DirLock, LockError> {
+        self.inner.lock(dir)
+    }
+}
+
+#[derive(Debug)]
+struct SmallFile {
+    inner: Arc<dyn DiskFile>,
+    room: Arc<Room>,
+    taken: Arc<std::sync::atomic::AtomicU64>,
+}
+
+impl DiskFile for SmallFile {
+    fn size_bytes(&self) -> io::Result<u64> {
+        self.inner.size_bytes()
+    }
+
+    fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
+        self.inner.read_at(buf, position)
+    }
+
+    fn write_at(&self, parts: &mut [IoSlice<'_>], position: u64) -> io::Result<()> {
+        let size: usize = parts.iter().map(|part| part.len()).sum();
+        self.room.take(&self.taken, position + size as u64)?;
+        self.inner.write_at(parts, position)
+    }
+
+    fn reserve(&self, from: u64, to: u64) -> io::Result<()> {
+        self.room.take(&self.taken, to)?;
+        self.inner.reserve(from, to)
+    }
+
+    fn set_len(&self, size_bytes: u64) -> io::Result<()> {
+        let blocks = size_bytes.next_multiple_of(4_096);
+        self.taken.fetch_min(blocks, Ordering::Relaxed);
+        self.inner.set_len(size_bytes)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.inner.sync_data()
+    }
+
+    fn map(&self, size_bytes: u64) -> io::Result<Map> {
+        self.inner.map(size_bytes)
+    }
+}
