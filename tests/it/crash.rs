@@ -239,6 +239,8 @@ fn kills_lose_nothing_and_double_nothing() {
     }
     let records: usize = partitions.iter().map(|partition| partition.log.len()).sum();
     let seconds = started.elapsed().as_secs_f64();
-    println!("{cycles} kills, {acked} acknowledged batches of our own client, {records} records, {seconds:.1} s");
+    println!(
+        "{cycles} kills, {acked} acknowledged batches of our own client, {records} records, {seconds:.1} s"
+    );
     assert_eq!(broker.stop(), Some(0));
 }

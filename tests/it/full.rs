@@ -63,9 +63,9 @@ fn a_full_disk_refuses_records_and_nothing_else() {
     assert_eq!(next, (end / 2 + 1).to_string());
     // Old records go, new ones are taken.
     let upto = format!("{}", end - 10);
-    succeeds(&broker, &["topic", "delete-records", "t", "--before", &upto, "--yes"], b"");
+    succeeds(&broker, &["topic", "trim-prefix", "t", "--to", &upto], b"");
     succeeds(&broker, &["produce", "t"], line.as_bytes());
-    assert_eq!(succeeds(&broker, &["consume", "t", "-o", &end.to_string(), "-e", "-f", "%S"], b""), "100000");
+    assert_eq!(succeeds(&broker, &["consume", "t", "-o", &end.to_string(), "-e", "-f", "%V"], b""), "100000");
     assert_eq!(broker.stop(), Some(0));
     drop(mounted);
 }
