@@ -4,7 +4,8 @@ A suite is a folder with three files:
 
     run       prepares the suite and says how it is started (an instance of `Suite`)
     pass      the tests that pass, one a line; each of them must run and pass.
-              `NAME # tries N: REASON` is for a test that loses a race of its own client now and then
+              `NAME # tries N: REASON` is for a test that loses a race of its own client now and then,
+              `NAME # long: REASON` for one that takes so long that it is only run with --all
     not-yet   every other test of the suite, with its reason: `NAME # REASON`.
               `~ NAME # REASON` is a test whose result says nothing about the broker,
               `- NAME # REASON` one that is not even run (without --all), as it would only run into a timeout
@@ -42,6 +43,9 @@ class Suite:
     name = ""
     settings = {}  # what the suite wants of a broker, in Kafka's property names
     kafka_settings = {}  # what only a real Kafka needs on top
+    quipu_settings = {}  # what only Quipu needs on top
+    lanes = ()  # first words of the tests' names, up to a slash: each lane has a broker of its own, and all run at once
+    lane = None  # the one that this process runs
     limit_s = 600  # the whole run
     silence_s = 150  # no output at all: a hang
 
@@ -208,6 +212,7 @@ class Broker:
             command = [HERE / "kafka" / "start", folder / "data", *pairs]
             self.ready = re.compile(rb"Kafka Server started")
         else:
+            settings.update(suite.quipu_settings)
             overrides = [part for key, value in settings.items() for part in ("--override", f"{key}={value}")]
             command = [binary, "serve", "--data-dir", folder / "data", "--listen", ADDRESS, *overrides]
             self.ready = re.compile(rb"(?m)Quipu \S+ ready")
@@ -287,12 +292,15 @@ def follow(suite, command, seen, log, end):
 class Lists:
     """What `pass` and `not-yet` say: how often each listed test may be tried, and the reasons of the others."""
 
-    def __init__(self, folder):
-        self.tries, self.reasons, self.either_way, self.left_out = {}, {}, set(), set()
+    def __init__(self, folder, lane=None):
+        self.tries, self.reasons, self.either_way, self.left_out, self.long = {}, {}, set(), set(), set()
         for where, name, remark in self.lines(folder / "pass"):
             tries = re.match(r"tries (\d+): .", remark)
-            if remark and not tries:
-                raise Broken(f"{where}: a remark in this list has the form `tries N: REASON`")
+            is_long = re.match(r"long: .", remark)
+            if remark and not tries and not is_long:
+                raise Broken(f"{where}: a remark in this list has the form `tries N: REASON` or `long: REASON`")
+            if is_long:
+                self.long.add(name)
             self.add(where, name, self.tries, int(tries[1]) if tries else 1)
         for where, name, remark in self.lines(folder / "not-yet"):
             if not remark:
@@ -303,6 +311,12 @@ class Lists:
                 name = rest.strip()
                 special.add(name)
             self.add(where, name, self.reasons, remark)
+        if lane:
+            for names in self.tries, self.reasons:
+                for name in [name for name in names if not name.startswith(f"{lane}/")]:
+                    del names[name]
+            for names in self.either_way, self.left_out, self.long:
+                names.intersection_update({*self.tries, *self.reasons})
 
     def add(self, where, name, names, value):
         if name in self.tries or name in self.reasons:
@@ -317,9 +331,9 @@ class Lists:
                 yield f"{file.parent.name}/{file.name}:{number}", name.strip(), remark.strip()
 
 
-def judge(lists, seen, only):
+def judge(lists, seen, only, without):
     """Compares a run with the lists; returns the counts, the complaints and the new passes."""
-    listed = [test for test in lists.tries if not only or test in only]
+    listed = [test for test in lists.tries if (not only or test in only) and test not in without]
     complaints, new = [], []
     for test in listed:
         result = seen.results.get(test, "missing")
@@ -363,7 +377,7 @@ def report(suite, arguments, counts, complaints, new, seconds, folder):
     for complaint in complaints:
         print(f"  {complaint}")
     print(
-        f"{suite.name} on {arguments.broker}: {counts['listed']} listed, {counts['passed']} of them passed, {counts['failed']} complaints, "
+        f"{suite.name} on {arguments.broker}{f' ({suite.lane})' if suite.lane else ''}: {counts['listed']} listed, {counts['passed']} of them passed, {counts['failed']} complaints, "
         f"{counts['not_yet']} not yet, {counts['new']} new passes, {seconds:.0f} s; logs in {folder}"
     )
     if arguments.report:
@@ -374,7 +388,8 @@ def main(suite):
     parser = argparse.ArgumentParser(description=f"Runs the suite of {suite.name} against a broker of its own.")
     parser.add_argument("--broker", choices=["quipu", "kafka"], default="quipu", help="which broker to start")
     parser.add_argument("--quipu", metavar="FILE", help="the quipu to start (default: the cached build of profile fast)")
-    parser.add_argument("--all", action="store_true", help="run those tests, too, that only run into a timeout")
+    parser.add_argument("--all", action="store_true", help="run those tests, too, that take long or only run into a timeout")
+    parser.add_argument("--lane", help=argparse.SUPPRESS)
     parser.add_argument("--prepare", action="store_true", help="only fetch and build the suite")
     parser.add_argument("--report", metavar="FILE", help="write the counts there, as JSON")
     parser.add_argument("--logs", metavar="DIR", help="where the logs go (default: the cache's folder logs)")
@@ -389,26 +404,51 @@ def main(suite):
                 run([HERE / "kafka" / "start", "fetch"])
         if arguments.prepare:
             return
+        suite.lane = arguments.lane
+        if suite.lanes and not arguments.lane and not arguments.test:
+            sys.exit(run_lanes(suite, arguments))
         isolate()
         sys.exit(run_against_broker(suite, arguments))
     except Broken as broken:
         sys.exit(f"{suite.name}: {broken}")
 
 
+def run_lanes(suite, arguments):
+    """Runs the lanes at the same time, each in a namespace of its own, and adds up what they found."""
+    with tempfile.TemporaryDirectory(prefix=f"quipu-{suite.name}-") as scratch:
+        reports = [Path(scratch) / f"{lane}.json" for lane in suite.lanes]
+        options = [word for word in sys.argv[1:] if word != "--report" and word != arguments.report]
+        running = [
+            subprocess.Popen([sys.executable, sys.argv[0], *options, "--lane", lane, "--report", report])
+            for lane, report in zip(suite.lanes, reports)
+        ]
+        try:
+            codes = [process.wait() for process in running]
+        finally:
+            for process in running:
+                process.terminate()
+        counts = [json.loads(report.read_text()) if report.exists() else {"failed": 1} for report in reports]
+    if arguments.report:
+        total = {word: sum(count.get(word, 0) for count in counts) for word in ("passed", "failed", "skipped")}
+        Path(arguments.report).write_text(json.dumps(total))
+    return max(codes)
+
+
 def run_against_broker(suite, arguments):
-    logs = Path(arguments.logs or CACHE / "logs") / f"{suite.name}-{arguments.broker}"
+    lane = f"-{suite.lane}" if suite.lane else ""
+    logs = Path(arguments.logs or CACHE / "logs") / f"{suite.name}-{arguments.broker}{lane}"
     shutil.rmtree(logs, ignore_errors=True)
     logs.mkdir(parents=True)
-    lists = Lists(suite.folder)
+    lists = Lists(suite.folder, suite.lane)
     binary = quipu_binary(arguments.quipu) if arguments.broker == "quipu" else None
     broken = []
+    without = set() if arguments.all else (lists.left_out | lists.long) - set(arguments.test)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix=f"quipu-{suite.name}-") as scratch:
         broker = Broker(suite, arguments.broker, binary, Path(scratch))
         try:
             broker.wait_until_ready()
             with open(logs / "suite.log", "wb") as log:
-                without = set() if arguments.all else lists.left_out - set(arguments.test)
                 seen = run_tests(suite, arguments.test, without, log, began + suite.limit_s, broken)
                 if not broken:
                     try_again(suite, lists, seen, log, began + suite.limit_s, broken)
@@ -417,7 +457,7 @@ def run_against_broker(suite, arguments):
             shutil.copy(broker.log, logs / "broker.log")
         if wrong and not (arguments.broker == "kafka" and "by itself" not in wrong):
             broken.append(f"{wrong}\n{broker.tail()}")
-    counts, complaints, new = judge(lists, seen, arguments.test)
+    counts, complaints, new = judge(lists, seen, arguments.test, without)
     complaints += broken
     counts["failed"] = len(complaints)
     report(suite, arguments, counts, complaints, new, time.monotonic() - began, logs)
