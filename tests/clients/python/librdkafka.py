@@ -4,6 +4,7 @@ What the other Python client's program says of itself holds here too.
 """
 
 import os
+import signal
 import sys
 import time
 
@@ -197,14 +198,30 @@ def leave(bench):
     os._exit(0)
 
 
-SCENARIOS = {f.__name__: f for f in (idempotent, transactions, admin, leave)}
+def member(bench, topic, group, protocol):
+    """One member of a group, of the classic or the consumer protocol: prints what it reads until it is told to stop."""
+    stop = []
+    signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
+    settings = {"bootstrap.servers": bench.bootstrap, "group.id": group, "auto.offset.reset": "earliest", "group.protocol": protocol}
+    consumer = Consumer(settings)
+    consumer.subscribe([topic])
+    while not stop:
+        for record in consumer.consume(500, 0.2):
+            if record.error():
+                raise KafkaException(record.error())
+            sys.stdout.write(f"record {record.partition()} {record.offset()} {record.key().decode()}\n")
+        sys.stdout.flush()
+    consumer.close()
+
+
+SCENARIOS = {f.__name__: f for f in (idempotent, transactions, admin, leave, member)}
 
 
 def main():
     if len(sys.argv) < 4 or sys.argv[3] not in SCENARIOS:
-        sys.exit(f"usage: librdkafka.py BOOTSTRAP PREFIX {'|'.join(SCENARIOS)}")
+        sys.exit(f"usage: librdkafka.py BOOTSTRAP PREFIX {'|'.join(SCENARIOS)} [ARGUMENT...]")
     try:
-        SCENARIOS[sys.argv[3]](Bench(sys.argv[1], sys.argv[2]))
+        SCENARIOS[sys.argv[3]](Bench(sys.argv[1], sys.argv[2]), *sys.argv[4:])
     except (Mismatch, KafkaException) as error:
         sys.exit(f"{sys.argv[3]}: {type(error).__name__}: {error}")
 
