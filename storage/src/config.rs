@@ -1,5 +1,6 @@
 //! What a log is told about itself. Kafka's topic keys, as far as they concern the engine.
 
+use crate::open::OpenSegments;
 use crate::types::Millis;
 
 /// Whose clock stamps the records (`message.timestamp.type`).
@@ -25,6 +26,8 @@ pub struct LogConfig {
     pub timestamp_type: TimestampType,
     /// Written into every batch; clients compare it to notice a log that was cut.
     pub leader_epoch: i32,
+    /// The limit on open segments that this log shares with others.
+    pub open_segments: OpenSegments,
     /// Producers that are remembered at most; the one that was silent longest is forgotten first.
     pub max_producers: usize,
     /// When the disk is full, the log may grow into what is kept for that ([`ReserveDisk`](crate::disk::ReserveDisk)).
@@ -40,6 +43,7 @@ impl Default for LogConfig {
             index_interval_bytes: 4_096,
             timestamp_type: TimestampType::CreateTime,
             leader_epoch: 0,
+            open_segments: OpenSegments::default(),
             max_producers: 100_000,
             is_urgent: false,
         }

@@ -74,6 +74,7 @@ mod index;
 mod log;
 mod map;
 mod marker;
+mod open;
 mod planted;
 mod producers;
 mod recover;
@@ -94,6 +95,7 @@ pub use log::{
     Appended, Appender, Chore, Clean, CleanError, CleanReport, Flush, Origin, ReadSlices, Reader, Replacement,
 };
 pub use marker::{Aborted, Marker};
+pub use open::OpenSegments;
 pub use producers::{BatchMark, ProducerState};
 pub use recover::Recovery;
 pub use types::{Millis, NO_TIMESTAMP, Offset, ProducerEpoch, ProducerId};

@@ -431,7 +431,8 @@ impl Run<'_> {
 
     fn rebuild_aborted(&self, base: Offset, position: u64) -> Result<Vec<Aborted>, OpenError> {
         let (limit, interval) = (self.config.segment_limit(), self.config.index_interval_bytes);
-        let segment = Segment::stored(self.disk, self.dir, base, self.next, position, limit, interval);
+        let segment = Segment::stored(self.disk, self.dir, base, self.next, position, limit, interval)
+            .among(&self.config.open_segments);
         let segments: Vec<_> = self.segments.iter().cloned().chain([Arc::new(segment)]).collect();
         let path = self.path(base, ABORTED_SUFFIX);
         let failed = |source| OpenError::Io { path: path.clone(), source };
@@ -463,13 +464,15 @@ impl Run<'_> {
         if self.segments.last().is_none_or(|last| last.base_offset() < from) {
             let limit = self.config.segment_limit();
             let interval = self.config.index_interval_bytes;
-            self.segments.push(Arc::new(Segment::empty(self.disk, self.dir, self.next, limit, interval)));
+            let segment = Segment::empty(self.disk, self.dir, self.next, limit, interval);
+            self.segments.push(Arc::new(segment.among(&self.config.open_segments)));
         }
     }
 
     fn add(&mut self, base: Offset, end: Offset, size: u64) -> &Segment {
         let (limit, interval) = (self.config.segment_limit(), self.config.index_interval_bytes);
-        let segment = Segment::stored(self.disk, self.dir, base, end, size, limit, interval);
+        let segment = Segment::stored(self.disk, self.dir, base, end, size, limit, interval)
+            .among(&self.config.open_segments);
         self.segments.push(Arc::new(segment));
         &self.segments[self.segments.len() - 1]
     }

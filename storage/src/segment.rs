@@ -1,14 +1,14 @@
 //! One segment file and what readers need to know about it.
 //!
 //! The file is opened and mapped by the first one who needs it, so that a partition that nobody touches costs neither a
-//! descriptor nor a map. (Letting go of those that were not used for long belongs to [`Segment::let_go`].)
+//! descriptor nor a map. It may be closed again when others are needed more, see [`OpenSegments`].
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
+use parking_lot::{MappedRwLockReadGuard, RwLock, RwLockReadGuard};
 use quipu_protocol::record::{BATCH_HEADER_BYTES, BatchHeader, BatchView};
 
 use crate::aborted;
@@ -16,6 +16,7 @@ use crate::disk::{Disk, DiskFile, Map, OpenMode, state};
 use crate::error::ReadError;
 use crate::index::{Index, Place};
 use crate::marker::Aborted;
+use crate::open::{Open, OpenSegments, Slot};
 use crate::scan::next_valid;
 use crate::types::Offset;
 
@@ -54,19 +55,14 @@ pub(crate) struct Segment {
     published: AtomicU64,
     end_offset: AtomicI64,
     removed: AtomicBool,
-    open: Mutex<Open>,
+    slot: Arc<Slot>,
+    open_segments: OpenSegments,
     /// None until the first one asks.
     index: RwLock<Option<Index>>,
     /// Where the index had to stop, and why, if the bytes are not what was written.
     rotten: OnceLock<(u64, String)>,
     /// None until the first one asks.
     aborted: RwLock<Option<Vec<Aborted>>>,
-}
-
-#[derive(Debug, Default)]
-struct Open {
-    file: Option<Arc<dyn DiskFile>>,
-    map: Option<Arc<Map>>,
 }
 
 impl Segment {
@@ -105,11 +101,17 @@ impl Segment {
             published: AtomicU64::new(size_bytes),
             end_offset: AtomicI64::new(end_offset),
             removed: AtomicBool::new(false),
-            open: Mutex::default(),
+            slot: Arc::default(),
+            open_segments: OpenSegments::default(),
             index: RwLock::new(None),
             rotten: OnceLock::new(),
             aborted: RwLock::new(None),
         }
+    }
+
+    /// Counts it among the segments that are open, once it is.
+    pub(crate) fn among(self, open_segments: &OpenSegments) -> Self {
+        Self { open_segments: open_segments.clone(), ..self }
     }
 
     pub(crate) fn base_offset(&self) -> Offset {
@@ -152,7 +154,7 @@ impl Segment {
 
     /// The open file; it is made when there is none yet.
     pub(crate) fn file(&self) -> io::Result<Arc<dyn DiskFile>> {
-        let mut open = self.open.lock();
+        let mut open = self.slot.lock();
         self.file_in(&mut open)
     }
 
@@ -164,12 +166,13 @@ impl Segment {
         let mode = if self.size_bytes() == 0 { OpenMode::OpenOrCreate } else { OpenMode::Existing };
         let file = self.disk.open(&self.path, mode)?;
         open.file = Some(Arc::clone(&file));
+        self.slot.opened(&self.open_segments);
         Ok(file)
     }
 
     /// A map that reaches to `end` at least.
     pub(crate) fn map(&self, end: u64) -> Result<Arc<Map>, ReadError> {
-        let mut open = self.open.lock();
+        let mut open = self.slot.lock();
         if let Some(map) = open.map.as_ref().filter(|map| map.len() >= end) {
             return Ok(Arc::clone(map));
         }
@@ -181,7 +184,29 @@ impl Segment {
 
     /// Closes file and map here; slices that are still held elsewhere keep theirs.
     pub(crate) fn let_go(&self) {
-        *self.open.lock() = Open::default();
+        self.slot.let_go();
+    }
+
+    /// Keeps file and map open for those who go on reading it when its name stands for another file.
+    pub(crate) fn keep_open(&self) -> Result<(), ReadError> {
+        self.slot.keep();
+        self.map(self.size_bytes()).map(drop)
+    }
+
+    /// To be called before a write: its file stays open until [`Self::confirm`].
+    pub(crate) fn begin_write(&self) {
+        self.slot.begin_write();
+    }
+
+    /// What to confirm after a sync that begins now; ask while nobody writes.
+    pub(crate) fn writes(&self) -> u64 {
+        self.slot.writes()
+    }
+
+    /// A sync that began after so many writes has gone well.
+    pub(crate) fn confirm(&self, writes: u64) {
+        self.slot.confirm(writes);
+        self.open_segments.trim();
     }
 
     /// Puts an index in place that was built while scanning.

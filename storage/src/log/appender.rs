@@ -79,8 +79,8 @@ pub struct Appender {
 #[derive(Debug)]
 struct Active {
     segment: Arc<Segment>,
-    /// Open since the first append.
-    file: Option<Arc<dyn DiskFile>>,
+    /// It has been written to since it became the active one: its index is loaded, its file is there.
+    is_begun: bool,
     /// Bytes that are taken on disk, and how many to take next.
     reserved: u64,
     chunk: u64,
@@ -91,7 +91,7 @@ struct Active {
 impl Active {
     fn new(segment: Arc<Segment>) -> Self {
         let reserved = segment.size_bytes();
-        Self { segment, file: None, reserved, chunk: RESERVE_BYTES_FIRST, started_ms: None }
+        Self { segment, is_begun: false, reserved, chunk: RESERVE_BYTES_FIRST, started_ms: None }
     }
 }
 
@@ -108,6 +108,10 @@ pub(crate) fn start(
     let end = active.end_offset();
     let unsynced: Vec<_> =
         segments.iter().filter(|segment| segment.end_offset() > durable).map(Arc::clone).collect();
+    for segment in &unsynced {
+        // Written before a crash, for all that is known.
+        segment.begin_write();
+    }
     let dirty = report != Recovery::default() && damage.is_none();
     let shared = Arc::new(Shared::new(disk, dir.to_owned(), segments, log_start, end, durable));
     shared.set_first_open(producers.first_open());
@@ -266,21 +270,21 @@ impl Appender {
             self.roll_now();
         }
         let segment = &self.active.segment;
-        let file = match &self.active.file {
-            Some(file) => Arc::clone(file),
-            None => {
-                // Loaded before the first write: from here on every append keeps it up.
-                if let Err(error) = segment.index() {
-                    return Err(self.unreadable(error));
-                }
-                let file = segment.file().map_err(full_or_io)?;
-                if segment.size_bytes() == 0 {
-                    self.shared.dir_unsynced.store(true, Ordering::Release);
-                }
-                self.active.file = Some(Arc::clone(&file));
-                file
+        // Loaded before the first write: from here on every append keeps it up.
+        if !self.active.is_begun
+            && let Err(error) = segment.index().map(drop)
+        {
+            return Err(self.unreadable(error));
+        }
+        // Said before the file is asked for, so that it stays open until it is synced.
+        segment.begin_write();
+        let file = segment.file().map_err(full_or_io)?;
+        if !self.active.is_begun {
+            if segment.size_bytes() == 0 {
+                self.shared.dir_unsynced.store(true, Ordering::Release);
             }
-        };
+            self.active.is_begun = true;
+        }
         if self.unsynced.last().is_none_or(|last| !Arc::ptr_eq(last, segment)) {
             let durable = self.shared.durable();
             self.unsynced.retain(|segment| segment.end_offset() > durable);
@@ -352,7 +356,8 @@ impl Appender {
         let shared = &self.shared;
         let limit = self.config.segment_limit();
         let interval = self.config.index_interval_bytes;
-        let next = Arc::new(Segment::empty(&shared.disk, &shared.dir, end, limit, interval));
+        let next = Segment::empty(&shared.disk, &shared.dir, end, limit, interval);
+        let next = Arc::new(next.among(&self.config.open_segments));
         let mut segments = Vec::clone(&shared.segments());
         segments.push(Arc::clone(&next));
         shared.set_segments(segments);
@@ -465,7 +470,9 @@ impl Appender {
     pub fn flush(&mut self) -> Flush {
         let durable = self.shared.durable();
         self.unsynced.retain(|segment| segment.end_offset() > durable);
-        Flush { shared: Arc::clone(&self.shared), segments: self.unsynced.clone(), upto: self.end_offset() }
+        // Nobody writes while this has the appender: a sync from here on confirms what was written.
+        let segments = self.unsynced.iter().map(|segment| (Arc::clone(segment), segment.writes())).collect();
+        Flush { shared: Arc::clone(&self.shared), segments, upto: self.end_offset() }
     }
 
     /// Makes everything durable on the spot. Gives the durable offset.

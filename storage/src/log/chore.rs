@@ -63,6 +63,8 @@ impl Seal {
 
     fn finish_segment(&self) -> io::Result<()> {
         let Self { shared, segment, .. } = self;
+        // Nobody writes to it any more.
+        let writes = segment.writes();
         let file = segment.file()?;
         {
             let _syncing = shared.syncing.lock();
@@ -74,6 +76,7 @@ impl Seal {
             synced.inspect_err(|error| {
                 shared.set_fence("sync of a full segment", error);
             })?;
+            segment.confirm(writes);
         }
         let other = |error: ReadError| io::Error::other(error.to_string());
         shared.load_aborted(segment).map_err(other)?;

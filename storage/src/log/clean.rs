@@ -162,7 +162,7 @@ impl Appender {
         };
         let other = |error: ReadError| io::Error::other(error.to_string());
         // Readers that hold the old segment go on with the old file, which they must not open by its name from now on.
-        old.map(old.size_bytes()).map_err(other)?;
+        old.keep_open().map_err(other)?;
         let aborted = old.aborted().map_err(other)?.clone();
         match shared.disk.remove_file(old.index_path()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -176,7 +176,8 @@ impl Appender {
             size_bytes,
             size_bytes,
             self.config().index_interval_bytes,
-        );
+        )
+        .among(&self.config().open_segments);
         shared.disk.rename(&path, old.path())?;
         let mut segments = Vec::clone(&segments);
         let encoded = index.encode();

@@ -16,7 +16,8 @@ use crate::types::Offset;
 #[must_use = "nothing is durable until it is run"]
 pub struct Flush {
     pub(super) shared: Arc<Shared>,
-    pub(super) segments: Vec<Arc<Segment>>,
+    /// What was written to, and how often.
+    pub(super) segments: Vec<(Arc<Segment>, u64)>,
     pub(super) upto: Offset,
 }
 
@@ -31,7 +32,7 @@ impl Flush {
         if crate::planted::planted("durable-before-sync") {
             shared.set_durable(self.upto);
         }
-        for segment in self.segments.iter().filter(|segment| !segment.is_removed()) {
+        for (segment, writes) in self.segments.iter().filter(|(segment, _)| !segment.is_removed()) {
             if let Err(error) = segment.file().and_then(|file| {
                 if crate::planted::planted("flush-without-sync") { Ok(()) } else { file.sync_data() }
             }) {
@@ -40,6 +41,7 @@ impl Flush {
                 }
                 return Err(shared.set_fence("sync", &error));
             }
+            segment.confirm(*writes);
         }
         if shared.dir_unsynced.swap(false, Ordering::AcqRel)
             && !crate::planted::planted("flush-without-directory")
@@ -73,6 +75,7 @@ impl Flush {
             if let Err(error) = &synced {
                 return Err(shared.set_fence("sync of the file system", error));
             }
+            flush.segments.iter().for_each(|(segment, writes)| segment.confirm(*writes));
             shared.set_durable(flush.upto);
             Ok(shared.durable())
         };
