@@ -42,6 +42,12 @@ pub struct Metrics {
     pub bytes_in: Counter,
     /// Bytes of batches fetched.
     pub bytes_out: Counter,
+    /// Bytes of sealed segments that were checked again.
+    pub scrubbed_bytes: Counter,
+    /// Places in them that were found damaged, once per pass.
+    pub scrubbed_damage: Counter,
+    /// Passes over all sealed segments.
+    pub scrub_passes: Counter,
 }
 
 impl Metrics {

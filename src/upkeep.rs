@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use quipu_storage::Millis;
 use quipu_storage::compact;
 use quipu_storage::retain::Policy;
+use quipu_storage::{Millis, ScrubPlace};
 
 use crate::broker::Broker;
 use crate::coordinator::Now;
@@ -17,7 +17,12 @@ const OPENED_PER_ROUND: usize = 100;
 
 /// Runs until the broker stops.
 pub async fn run(broker: &Arc<Broker>) {
-    tokio::join!(run_logs_and_groups(broker), run_transactions(broker), silence::run(broker));
+    tokio::join!(
+        run_logs_and_groups(broker),
+        run_transactions(broker),
+        run_scrubber(broker),
+        silence::run(broker)
+    );
 }
 
 /// Writing markers waits for the disk, which nothing else here should wait for.
@@ -29,6 +34,77 @@ async fn run_transactions(broker: &Arc<Broker>) {
             () = transactions.has_stranded() => {}
         }
         transactions.run_due().await;
+    }
+}
+
+/// How often the scrubber does its share.
+const SCRUB_TICK_MS: i64 = 1_000;
+
+/// Looks at what was written long ago, a little every second (`quipu.scrub.bytes.per.second`).
+async fn run_scrubber(broker: &Arc<Broker>) {
+    let mut scrubber = Scrubber::new(broker);
+    loop {
+        broker.clock.sleep_until(broker.clock.monotonic_ms() + SCRUB_TICK_MS).await;
+        let rate = broker.settings().log.scrub_bytes_per_second;
+        if rate > 0 {
+            let on_disk = Arc::clone(broker);
+            let step = tokio::task::spawn_blocking(move || {
+                scrubber.step(&on_disk, rate);
+                scrubber
+            });
+            match step.await {
+                Ok(back) => scrubber = back,
+                Err(_) => {
+                    tracing::error!("the check of old segments panicked, and goes on elsewhere");
+                    scrubber = Scrubber::new(broker);
+                }
+            }
+        }
+    }
+}
+
+/// Where the pass over all partitions is. Not kept over restarts: each begins somewhere else.
+struct Scrubber {
+    next: usize,
+    place: ScrubPlace,
+}
+
+impl Scrubber {
+    fn new(broker: &Broker) -> Self {
+        let partitions = broker.topics.partition_count().max(1);
+        let next = (broker.clock.random_u64() % partitions as u64) as usize;
+        Self { next, place: ScrubPlace::default() }
+    }
+
+    fn step(&mut self, broker: &Broker, max_bytes: u64) {
+        let topics = broker.topics.all();
+        let partitions: Vec<_> = topics.iter().flat_map(|topic| topic.partitions().to_vec()).collect();
+        let mut left = max_bytes;
+        // Once round at most.
+        for _ in 0..partitions.len() {
+            if left == 0 || *broker.stopping().borrow() {
+                return;
+            }
+            if self.next >= partitions.len() {
+                self.next = 0;
+                broker.metrics.scrub_passes.increment();
+            }
+            // What cannot be opened has been told by whoever tried.
+            let is_finished = match partitions[self.next].scrub(&mut self.place, left, broker.clock.now_ms())
+            {
+                Ok(scrubbed) => {
+                    broker.metrics.scrubbed_bytes.add(scrubbed.checked_bytes);
+                    broker.metrics.scrubbed_damage.add(scrubbed.damage.len() as u64);
+                    left = left.saturating_sub(scrubbed.checked_bytes);
+                    scrubbed.is_finished
+                }
+                Err(_) => true,
+            };
+            if is_finished {
+                self.next += 1;
+                self.place = ScrubPlace::default();
+            }
+        }
     }
 }
 
@@ -115,5 +191,59 @@ fn retain(broker: &Broker) {
             }
             partition.with_open_appender(|appender| appender.expire_producers(idle_since));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::IoSlice;
+    use std::path::Path;
+
+    use quipu_protocol::record::BatchBuilder;
+    use quipu_storage::disk::{Disk, MemoryDisk, OpenMode};
+    use quipu_storage::{CheckedBatch, Origin};
+
+    use super::*;
+    use crate::broker::CreateTopic;
+    use crate::clock::Clock;
+    use crate::config::Config;
+
+    #[test]
+    fn rot_in_old_segments_is_found_counted_and_leaves_the_rest_readable() {
+        let disk = Arc::new(MemoryDisk::new());
+        let clock = Clock::manual(0, 1);
+        let broker =
+            Broker::open(Config::default(), Arc::clone(&disk) as _, Path::new("/data"), clock).unwrap();
+        let mut asked = CreateTopic { partitions: Some(3), ..CreateTopic::with_defaults("old") };
+        asked.configs.insert("internal.segment.bytes".into(), "4096".into());
+        let topic = broker.create_topic(asked).unwrap();
+        for partition in [0, 2] {
+            let partition = topic.partition(partition).unwrap();
+            for _ in 0..100 {
+                let mut batch = BatchBuilder::new();
+                batch.push(0, None, Some(&[7; 300]), &[]);
+                let batch = batch.finish();
+                let batch = CheckedBatch::check(&batch).unwrap();
+                partition.append(&batch, Origin::Producer, 0).unwrap();
+                partition.do_chores();
+            }
+        }
+        let mut scrubber = Scrubber::new(&broker);
+        scrubber.step(&broker, 1_000);
+        let checked = broker.metrics.scrubbed_bytes.get();
+        assert!((1_000..1_500).contains(&checked), "{checked} bytes, a thousand were allowed");
+        scrubber.step(&broker, u64::MAX);
+        let rotten = topic.partition(2).unwrap();
+        assert_eq!((broker.metrics.scrubbed_damage.get(), rotten.fault()), (0, None));
+        let path = rotten.dir().join(format!("{:020}.log", 0));
+        let file = disk.open(&path, OpenMode::Existing).unwrap();
+        file.write_at(&mut [IoSlice::new(b"rot")], 200).unwrap();
+        scrubber.step(&broker, u64::MAX);
+        assert_eq!(broker.metrics.scrubbed_damage.get(), 1);
+        let fault = format!("{:?}", rotten.fault());
+        assert!(fault.contains("position 0") && fault.contains(&*path.to_string_lossy()), "{fault}");
+        assert!(topic.partition(0).unwrap().fault().is_none());
+        let reader = rotten.reader(0).unwrap();
+        assert_eq!(reader.read(50, 1, 100, true).unwrap().batches().count(), 1);
     }
 }

@@ -121,6 +121,8 @@ pub struct LogSettings {
     pub cleaner_dedupe_bytes: i64,
     /// `log.cleaner.io.max.bytes.per.second`
     pub cleaner_io_bytes_per_second: f64,
+    /// `quipu.scrub.bytes.per.second`; 0 is never.
+    pub scrub_bytes_per_second: u64,
     /// `quipu.sync.method` is `syncfs`.
     pub sync_together: bool,
 }
@@ -251,6 +253,7 @@ impl Settings {
                 cleaner_backoff_ms: layers.long("log.cleaner.backoff.ms"),
                 cleaner_dedupe_bytes: layers.long("log.cleaner.dedupe.buffer.size"),
                 cleaner_io_bytes_per_second: layers.real("log.cleaner.io.max.bytes.per.second"),
+                scrub_bytes_per_second: layers.long("quipu.scrub.bytes.per.second").max(0) as u64,
                 sync_together: layers.text("quipu.sync.method").as_deref() == Some("syncfs"),
             },
             groups: groups(layers),

@@ -17,7 +17,7 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use quipu_protocol::primitives::Uuid;
 use quipu_storage::disk::Disk;
-use quipu_storage::{LogConfig, Millis};
+use quipu_storage::{LogConfig, Millis, OpenSegments};
 
 use crate::config::{Durability, TimestampType, TopicConfig};
 use crate::coordinator::doors::TopicLookup;
@@ -111,6 +111,8 @@ pub struct Topics {
     disk: Arc<dyn Disk>,
     root: PathBuf,
     flushers: Flushers,
+    /// The segments of all logs that are open.
+    pub open_segments: OpenSegments,
     /// What went wrong with any log.
     pub faults: Arc<Faults>,
     maps: RwLock<Maps>,
@@ -134,6 +136,7 @@ impl Topics {
             disk,
             root,
             flushers: Flushers::default(),
+            open_segments: OpenSegments::limited(open_segments_max()),
             faults: Arc::default(),
             maps: RwLock::default(),
             version: AtomicI64::new(0),
@@ -339,7 +342,11 @@ impl Topics {
         };
         let records = if self.disk.is_volatile() { i64::MAX } else { config.flush_messages };
         let interval = Duration::from_millis(ms.max(1) as u64);
-        let log = LogConfig { is_urgent: is_internal(topic), ..log_config(config) };
+        let log = LogConfig {
+            is_urgent: is_internal(topic),
+            open_segments: self.open_segments.clone(),
+            ..log_config(config)
+        };
         (log, Rules { mode, interval, records })
     }
 
@@ -372,6 +379,19 @@ impl TopicLookup for Topics {
     fn version(&self) -> i64 {
         self.version.load(Ordering::Acquire)
     }
+}
+
+/// Segments that are open at once, unless the process may not have as many files: each is mapped, and the system allows
+/// 65,530 maps.
+const OPEN_SEGMENTS_MAX: usize = 16_384;
+
+/// Half of the files that the process may open; connections need some, too.
+fn open_segments_max() -> usize {
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    files.and_then(|files| usize::try_from(files / 2).ok()).map_or(OPEN_SEGMENTS_MAX, |half| {
+        // A segment has a descriptor, and another for its map.
+        (half / 2).clamp(16, OPEN_SEGMENTS_MAX)
+    })
 }
 
 /// Does something that waits for the disk with each of many partitions.

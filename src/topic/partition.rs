@@ -14,7 +14,7 @@ use quipu_storage::disk::Disk;
 use quipu_storage::retain::Policy;
 use quipu_storage::{
     AppendError, Appended, Appender, CheckedBatch, CleanError, Fence, Flush, LogConfig, Marker, Millis,
-    Offset, OpenError, Origin, ReadError, Reader,
+    Offset, OpenError, OpenSegments, Origin, ReadError, Reader, ScrubPlace, Scrubbed,
 };
 
 use super::durable::{Flushers, Mode, Rules, Told, Waiting};
@@ -59,6 +59,7 @@ struct OpenLog {
     /// Empty once closed.
     appender: Mutex<Option<Appender>>,
     reader: Reader,
+    open_segments: OpenSegments,
 }
 
 impl Partition {
@@ -117,6 +118,7 @@ impl Partition {
         if self.must_restart.load(Ordering::Acquire) {
             return Err(ErrorCode::KAFKA_STORAGE_ERROR);
         }
+        let open_segments = config.open_segments.clone();
         let opened = quipu_storage::open(Arc::clone(&self.disk), &self.dir, config, now);
         let (mut appender, reader) = opened.map_err(|error| {
             self.must_restart.store(matches!(error, OpenError::Sync { .. }), Ordering::Release);
@@ -129,7 +131,8 @@ impl Partition {
             // that fails, the log is fenced.
             let _ = appender.sync();
         }
-        let log = self.log.get_or_init(|| OpenLog { appender: Mutex::new(Some(appender)), reader });
+        let log =
+            self.log.get_or_init(|| OpenLog { appender: Mutex::new(Some(appender)), reader, open_segments });
         self.tell_fault(&log.reader);
         Ok(log)
     }
@@ -238,7 +241,9 @@ impl Partition {
                 }
                 let unflushed = || appended.last_offset + 1 - log.reader.durable_offset();
                 let records_max = self.flush_records.load(Ordering::Relaxed);
-                if has_chores || records_max != i64::MAX && unflushed() >= records_max {
+                // Open files wait for a sync before they may be closed in favour of others.
+                let too_many_open = log.open_segments.is_over();
+                if has_chores || too_many_open || records_max != i64::MAX && unflushed() >= records_max {
                     self.flushers.request(self);
                 } else if mode == Mode::Interval {
                     let interval = self.rules.lock().interval;
@@ -391,6 +396,26 @@ impl Partition {
             upto = report.covered_upto, "compacted"
         );
         Ok(())
+    }
+
+    /// Checks sealed segments for what has rotted, from `place` on, about `max_bytes` of them; waits for the disk. Damage
+    /// is told, and makes the log read-only; what is whole can still be read.
+    pub fn scrub(&self, place: &mut ScrubPlace, max_bytes: u64, now: Millis) -> Result<Scrubbed, ErrorCode> {
+        if !self.is_open() && !self.may_have_sealed() {
+            return Ok(Scrubbed { is_finished: true, ..Scrubbed::default() });
+        }
+        let scrubbed = self.reader(now)?.scrub(place, max_bytes);
+        for error in &scrubbed.damage {
+            tracing::error!(partition = &*self.name, "a check of old segments found damage: {error}");
+            self.read_failed(error);
+        }
+        Ok(scrubbed)
+    }
+
+    /// Whether there is more than an active segment, as far as the names of the files tell.
+    fn may_have_sealed(&self) -> bool {
+        let entries = self.disk.list(&self.dir).unwrap_or_default();
+        entries.iter().filter(|entry| entry.name.ends_with(".log")).count() > 1
     }
 
     /// Takes over changed settings.

@@ -93,6 +93,7 @@ pub use error::{
 };
 pub use log::{
     Appended, Appender, Chore, Clean, CleanError, CleanReport, Flush, Origin, ReadSlices, Reader, Replacement,
+    ScrubPlace, Scrubbed,
 };
 pub use marker::{Aborted, Marker};
 pub use open::OpenSegments;

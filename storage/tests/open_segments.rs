@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use quipu_protocol::record::BatchBuilder;
-use quipu_storage::disk::{Disk, DirectoryDisk};
+use quipu_storage::disk::{DirectoryDisk, Disk};
 use quipu_storage::{Appender, CheckedBatch, LogConfig, OpenSegments, Origin, Reader, open};
 
 const LIMIT: usize = 4;

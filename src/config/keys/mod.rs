@@ -272,6 +272,7 @@ mod tests {
         "quipu.durability",
         "quipu.durability.interval.ms",
         "quipu.replication.factor",
+        "quipu.scrub.bytes.per.second",
         "quipu.sync.method",
         "replica.alter.log.dirs.io.max.bytes.per.second",
         "super.users",

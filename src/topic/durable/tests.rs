@@ -9,7 +9,9 @@ use quipu_storage::disk::{DirLock, Disk, DiskFile, Entry, LockError, Map, Memory
 use quipu_storage::{CheckedBatch, Origin};
 
 use super::*;
-use crate::config::{Layers, TopicConfig};
+use crate::broker::{Broker, CreateTopic};
+use crate::clock::Clock;
+use crate::config::{Config, Layers, TopicConfig};
 use crate::topic::{OFFSETS_TOPIC, Topic, Topics};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -28,6 +30,7 @@ struct GateState {
     waiting: usize,
     files_synced: usize,
     whole_synced: usize,
+    opened: usize,
 }
 
 impl Gate {
@@ -81,6 +84,7 @@ impl Disk for GatedDisk {
         self.files.create_dir_all(dir)
     }
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
+        self.gate.state.lock().opened += 1;
         Ok(Arc::new(GatedFile(self.files.open(path, mode)?, Arc::clone(&self.gate))))
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -345,4 +349,37 @@ fn a_failed_sync_of_the_file_system_concerns_all_of_them() {
         assert_eq!(partition.high_watermark(0).unwrap(), 0);
         assert!(partition.fault().is_some());
     }
+}
+
+#[test]
+fn ten_thousand_partitions_start_without_a_file_each_after_a_clean_stop_alone() {
+    let disk = GatedDisk::default();
+    let gate = Arc::clone(&disk.gate);
+    let start = || {
+        gate.state.lock().opened = 0;
+        let clock = Clock::manual(0, 1);
+        let broker =
+            Broker::open(Config::default(), Arc::new(disk.clone()), Path::new("/data"), clock).unwrap();
+        (broker, gate.state.lock().opened)
+    };
+    let (broker, _) = start();
+    for n in 0..10 {
+        let asked = CreateTopic { partitions: Some(1_000), ..CreateTopic::with_defaults(&format!("t{n}")) };
+        let topic = broker.create_topic(asked).unwrap();
+        topic.partitions()[..50].iter().for_each(|partition| {
+            append(partition);
+        });
+    }
+    broker.close().unwrap();
+    let (broker, opened) = start();
+    assert!(opened < 20, "{opened} files were opened");
+    assert!(broker.topics.all().iter().all(|topic| !topic.partitions().iter().any(|one| one.is_open())));
+    let topic = broker.topics.by_name("t3").unwrap();
+    append(&topic.partition(7).unwrap());
+    drop(broker);
+    // Killed: each log that there is was looked at before anybody asks.
+    let (broker, _) = start();
+    let topic = broker.topics.by_name("t9").unwrap();
+    let open = topic.partitions().iter().filter(|partition| partition.is_open()).count();
+    assert_eq!(open, 50);
 }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use rustix::fs::{FallocateFlags, FlockOperation};
 use rustix::io::Errno;
 
+use super::pass::PassingFile;
 use super::{DirLock, Disk, DiskFile, Entry, FileSystem, LockError, Map, OpenMode};
 
 /// Name of the file that is locked to claim a data directory.
@@ -208,6 +210,20 @@ impl DiskFile for SystemFile {
 
     fn sync_data(&self) -> io::Result<()> {
         if self.on_disk { self.file.sync_data() } else { Ok(()) }
+    }
+
+    fn for_one_pass(&self) -> io::Result<Option<Arc<dyn DiskFile>>> {
+        if !self.on_disk {
+            return Ok(None);
+        }
+        // Not by its name, which may stand for another file by now.
+        let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        match File::open(path) {
+            Ok(file) => Ok(Some(Arc::new(PassingFile::new(file)))),
+            // Without /proc the cache is disturbed a little.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn map(&self, size_bytes: u64) -> io::Result<Map> {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 mod directory;
 mod memory;
+mod pass;
 mod reserve;
 pub(crate) mod state;
 
@@ -102,6 +103,12 @@ pub trait DiskFile: Send + Sync + Debug {
 
     /// Makes the contents durable, with as much about the file as is needed to read them back.
     fn sync_data(&self) -> io::Result<()>;
+
+    /// The same file for somebody who reads all of it once and should leave the page cache as it was. `None` where that
+    /// makes no difference.
+    fn for_one_pass(&self) -> io::Result<Option<Arc<dyn DiskFile>>> {
+        Ok(None)
+    }
 
     /// Maps `size_bytes` from the start, read-only. The file may be shorter and grow into the map.
     fn map(&self, size_bytes: u64) -> io::Result<Map>;

@@ -19,6 +19,7 @@ mod chore;
 mod clean;
 mod flush;
 mod reader;
+mod scrub;
 mod stamp;
 
 pub(crate) use appender::start;
@@ -27,6 +28,7 @@ pub use chore::Chore;
 pub use clean::{Clean, CleanError, CleanReport, Replacement};
 pub use flush::Flush;
 pub use reader::{ReadSlices, Reader};
+pub use scrub::{ScrubPlace, Scrubbed};
 
 /// What appender and readers share. Only the appender, and the chores and flushes it hands out, change any of it.
 ///

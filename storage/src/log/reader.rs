@@ -19,7 +19,7 @@ use crate::types::{Millis, NO_TIMESTAMP, Offset};
 /// wait for the disk, so cold data belongs on a thread that may wait.
 #[derive(Clone, Debug)]
 pub struct Reader {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 /// What was read: whole batches, as stored.

@@ -13,6 +13,8 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("When an acks=all answer may leave: after the data was synced to the disk (sync), at once with a sync every quipu.durability.interval.ms (interval), or at once with syncing left to the operating system (os). A topic can set its own."),
     key("quipu.durability.interval.ms", Long, Some("1000"), AtLeast(1)).cluster_wide().acts()
         .doc("Time between syncs of a log whose durability is interval, in milliseconds. A topic's flush.ms goes before it."),
+    key("quipu.scrub.bytes.per.second", Long, Some("4194304"), AtLeast(0)).cluster_wide().acts()
+        .doc("How much of what was written long ago is read and compared with its checksums in a second, to find what a disk has lost before somebody needs it; 0 is nothing. A partition with damage becomes read-only."),
     key("quipu.sync.method", String, Some("fdatasync"), OneOf(&["fdatasync", "syncfs"])).acts()
         .doc("How many partitions that wait for the disk together are synced: each file by itself (fdatasync), or the whole file system at once (syncfs), which is only sensible if the data directory has a file system of its own. Needs Linux 5.8."),
     key("quipu.replication.factor", String, Some("reject"), OneOf(&["reject", "clamp"])).cluster_wide().acts()
