@@ -265,6 +265,10 @@ impl DiskFile for ReserveFile {
         self.inner.sync_data()
     }
 
+    fn for_one_pass(&self) -> io::Result<Option<Arc<dyn DiskFile>>> {
+        self.inner.for_one_pass()
+    }
+
     fn map(&self, size_bytes: u64) -> io::Result<Map> {
         self.inner.map(size_bytes)
     }

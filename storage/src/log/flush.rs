@@ -65,6 +65,7 @@ impl Flush {
         // Names that are made from here on are for the next one.
         for (flush, _) in &locked {
             flush.shared.dir_unsynced.store(false, Ordering::Release);
+            flush.shared.name_unsynced.store(false, Ordering::Release);
         }
         let synced = if locked.is_empty() { Ok(()) } else { sync() };
         let settle = |flush: &Self| {
