@@ -54,13 +54,7 @@ impl Broker {
     /// Starts on the port where its predecessor was.
     fn start(program: &Path, data_dir: &Path, port: u16) -> Checked<Self> {
         let mut child = Command::new(program)
-            .args([
-                "serve",
-                "--listen",
-                &format!("127.0.0.1:{port}"),
-                "--override",
-                "log.segment.bytes=1048576",
-            ])
+            .args(["serve", "--listen", &format!("127.0.0.1:{port}")])
             .arg("--data-dir")
             .arg(data_dir)
             .env_remove("QUIPU_BOOTSTRAP")
