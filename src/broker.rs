@@ -391,7 +391,23 @@ impl Broker {
         }
     }
 
-    /// Creates a topic; it can be written and read when this returns.
+    /// Does what waits for the disk on a thread that may wait: the one that calls has other connections to serve.
+    ///
+    /// # Errors
+    /// Those of `work`; `UNKNOWN_SERVER_ERROR` if it ended without an answer.
+    pub async fn aside<R: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<R, Refused> + Send + 'static,
+    ) -> Result<R, Refused> {
+        let broker = Arc::clone(self);
+        let done = tokio::task::spawn_blocking(move || work(&broker)).await;
+        done.unwrap_or_else(|error| {
+            tracing::error!(%error, "work on the disk ended without an answer");
+            Err(Refused::new(ErrorCode::UNKNOWN_SERVER_ERROR, "the work ended without an answer"))
+        })
+    }
+
+    /// Creates a topic; it can be written and read when this returns. Waits for the disk.
     pub fn create_topic(&self, asked: CreateTopic) -> Result<Arc<Topic>, Refused> {
         let mut catalog = self.catalog.lock();
         let catalog = catalog.as_mut().ok_or_else(stopped)?;
@@ -539,6 +555,11 @@ impl Broker {
         self.catalog.lock().as_ref().map(|catalog| catalog.state().configured_groups()).unwrap_or_default()
     }
 
+    /// The subscriptions to the metrics of clients. They are kept; nobody reports to them yet.
+    pub fn client_metrics(&self) -> Vec<String> {
+        self.read_catalog(State::client_metrics).unwrap_or_default()
+    }
+
     fn put_in_force(&self, catalog: &Catalog, resource: &Resource) {
         let state = catalog.state();
         if let Resource::Broker(_) = resource {
@@ -554,7 +575,7 @@ impl Broker {
                 Resource::Topic(name) => **name == **topic.name(),
                 // A topic without a value of its own follows the broker's.
                 Resource::Broker(_) => true,
-                Resource::Group(_) => false,
+                Resource::Group(_) | Resource::ClientMetrics(_) => false,
             };
             if let Some(entry) = state.topics.get(&**topic.name()).filter(|_| concerns) {
                 self.topics.reconfigure(&topic, self.config.topic(&entry.configs));

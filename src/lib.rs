@@ -35,6 +35,7 @@ pub mod error;
 pub mod health;
 pub mod identity;
 pub mod internal;
+pub mod logging;
 pub mod metrics;
 pub mod net;
 pub mod security;

@@ -17,7 +17,6 @@ use quipu_protocol::message::list_config_resources::{
     ConfigResource, ListConfigResourcesRequest, ListConfigResourcesResponse,
 };
 use quipu_protocol::primitives::Str;
-use tracing::level_filters::LevelFilter;
 
 use super::Context;
 use crate::broker::{Broker, Refused};
@@ -27,10 +26,12 @@ use crate::config::{
     describe_all_brokers, describe_broker, describe_client_metrics, describe_group, describe_topic,
     plan_changes, plan_replacement,
 };
+use crate::logging::{self, Level};
 use crate::topic::check_name;
 
-/// Most groups that have a configuration of their own: any client may name one that does not exist.
-const CONFIGURED_GROUPS_MAX: usize = 10_000;
+/// Most groups, and most client metrics subscriptions, that have a configuration: any client may name one that does not
+/// exist.
+const CONFIGURED_MAX: usize = 10_000;
 
 /// The kinds of resources, numbered as on the wire (`ConfigResource.Type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +55,8 @@ impl Kind {
 /// DescribeConfigs (key 32, versions 1–4): every key of a resource with value, source, and on request the values
 /// behind it and documentation.
 ///
-/// A broker answers for itself, by its id, and for what was set on all brokers, by the empty name; for loggers it
-/// shows the one level there is. An empty list of keys asks for all, as null does.
+/// A broker answers for itself, by its id, and for what was set on all brokers, by the empty name; its loggers are those
+/// of [`logging`]. An empty list of keys asks for all, as null does.
 pub(crate) async fn describe_configs<'a>(
     cx: &Context<'_>,
     request: DescribeConfigsRequest<'a>,
@@ -93,7 +94,7 @@ fn describe(broker: &Broker, resource: &DescribeConfigsResource<'_>) -> Result<V
         }
         Some(Kind::BrokerLogger) => {
             is_this_broker(broker, name)?;
-            vec![root_logger()]
+            logging::loggers().into_iter().map(logger_entry).collect()
         }
         Some(Kind::Group) => {
             not_empty(name, "a group")?;
@@ -101,7 +102,8 @@ fn describe(broker: &Broker, resource: &DescribeConfigsResource<'_>) -> Result<V
         }
         Some(Kind::ClientMetrics) => {
             not_empty(name, "a client metrics subscription")?;
-            describe_client_metrics(&Overrides::new(), &layers)
+            let resource = Resource::ClientMetrics(name.to_owned());
+            describe_client_metrics(&broker.overrides(&resource).unwrap_or_default(), &layers)
         }
         None => return Err(unknown_kind(resource.resource_type)),
     };
@@ -131,14 +133,11 @@ fn result<'a>(entry: Entry, synonyms: bool, documentation: bool) -> DescribeConf
     }
 }
 
-/// The level at which the process logs. It is set at the start and cannot be changed from afar.
-fn root_logger() -> Entry {
-    let level =
-        LevelFilter::current().into_level().map_or_else(|| "OFF".to_owned(), |level| level.to_string());
+fn logger_entry((name, level): (String, Level)) -> Entry {
     Entry {
-        name: "root".into(),
-        value: Some(level),
-        read_only: true,
+        name: name.into(),
+        value: Some(level.to_string()),
+        read_only: false,
         source: Source::BrokerLogger,
         is_sensitive: false,
         synonyms: Vec::new(),
@@ -149,7 +148,7 @@ fn root_logger() -> Entry {
 
 /// IncrementalAlterConfigs (key 44, versions 0–1; KIP-339): sets, deletes, appends and subtracts single keys.
 ///
-/// Each resource succeeds or fails by itself and as a whole. Loggers are refused: the level is given at the start.
+/// Each resource succeeds or fails by itself and as a whole. Levels of loggers change for this process only, as in Kafka.
 pub(crate) async fn incremental_alter_configs<'a>(
     cx: &Context<'_>,
     request: incremental::IncrementalAlterConfigsRequest<'a>,
@@ -159,6 +158,10 @@ pub(crate) async fn incremental_alter_configs<'a>(
     );
     let responses = request.resources.into_iter().map(|resource| {
         let outcome = once(&twice, resource.resource_type, &resource.resource_name).and_then(|()| {
+            if resource.resource_type == Kind::BrokerLogger as i8 {
+                is_this_broker(cx.broker, &resource.resource_name)?;
+                return alter_loggers(&resource.configs, request.validate_only);
+            }
             alter(
                 cx.broker,
                 resource.resource_type,
@@ -185,6 +188,41 @@ fn alteration<'a>(config: &'a incremental::AlterableConfig<'_>) -> Result<Altera
     let operation = Operation::of_code(config.config_operation)
         .ok_or_else(|| AlterError::Request(format!("there is no operation {}", config.config_operation)))?;
     Ok(Alteration { key: &config.name, operation, value: config.value.as_deref() })
+}
+
+/// Changes levels of loggers, all or none.
+fn alter_loggers(configs: &[incremental::AlterableConfig<'_>], validate_only: bool) -> Result<(), Refused> {
+    let request = |message| Err(Refused::new(ErrorCode::INVALID_REQUEST, message));
+    let config = |message| Err(Refused::new(ErrorCode::INVALID_CONFIG, message));
+    let mut changes = Vec::with_capacity(configs.len());
+    for asked in configs {
+        let name = &*asked.name;
+        let level = match Operation::of_code(asked.config_operation) {
+            Some(Operation::Set) => {
+                let value = asked.value.as_deref().unwrap_or_default();
+                let Some(level) = Level::named(value) else {
+                    return config(format!(
+                        "Cannot set the log level of {name} to {value} as it is not a supported log level. Valid log levels are TRACE, DEBUG, INFO, WARN, ERROR, FATAL, OFF"
+                    ));
+                };
+                Some(level)
+            }
+            Some(Operation::Delete) if name == logging::ROOT => {
+                return request("Removing the log level of the root logger is not allowed".to_owned());
+            }
+            Some(Operation::Delete) => None,
+            Some(_) => return request("loggers have one level each: SET or DELETE it".to_owned()),
+            None => return request(format!("there is no operation {}", asked.config_operation)),
+        };
+        if !logging::exists(name) {
+            return config(format!("Logger {name} does not exist!"));
+        }
+        changes.push((name.to_owned(), level));
+    }
+    if validate_only {
+        return Ok(());
+    }
+    logging::set(&changes).or_else(request)
 }
 
 /// AlterConfigs (key 33, versions 0–2): replaces all that a resource says itself. Old tools still send it.
@@ -241,21 +279,17 @@ fn alter(
         }
         Some(Kind::Group) => {
             not_empty(name, "a group")?;
-            let known = broker.configured_groups();
-            if known.len() >= CONFIGURED_GROUPS_MAX && !known.iter().any(|group| group == name) {
-                let message =
-                    format!("{CONFIGURED_GROUPS_MAX} groups have a configuration of their own already");
-                return Err(Refused::new(ErrorCode::POLICY_VIOLATION, message));
-            }
+            room_for(&broker.configured_groups(), name, "groups")?;
             (Target::Group, Resource::Group(name.to_owned()))
         }
         Some(Kind::BrokerLogger) => {
-            let message = "the level of the log is given at the start and cannot be changed from afar";
+            let message = "levels of loggers are changed one by one, with IncrementalAlterConfigs";
             return Err(Refused::new(ErrorCode::INVALID_REQUEST, message));
         }
         Some(Kind::ClientMetrics) => {
-            let message = "this broker takes no metrics from clients, so there is nothing to subscribe to";
-            return Err(Refused::new(ErrorCode::INVALID_REQUEST, message));
+            not_empty(name, "a client metrics subscription")?;
+            room_for(&broker.client_metrics(), name, "client metrics subscriptions")?;
+            (Target::ClientMetrics, Resource::ClientMetrics(name.to_owned()))
         }
         None => return Err(unknown_kind(code)),
     };
@@ -265,6 +299,15 @@ fn alter(
             AlterError::Config(message) => Refused::new(ErrorCode::INVALID_CONFIG, message),
         })
     })
+}
+
+/// Whether one more of these may have a configuration, unless it has one already.
+fn room_for(known: &[String], name: &str, what: &str) -> Result<(), Refused> {
+    if known.len() >= CONFIGURED_MAX && !known.iter().any(|one| one == name) {
+        let message = format!("{CONFIGURED_MAX} {what} have a configuration of their own already");
+        return Err(Refused::new(ErrorCode::POLICY_VIOLATION, message));
+    }
+    Ok(())
 }
 
 /// ListConfigResources (key 74; version 0 lists client metrics subscriptions alone, version 1 every kind, KIP-1142):
@@ -294,7 +337,7 @@ pub(crate) async fn list_config_resources<'a>(
             Kind::Topic => cx.broker.topics.all().iter().map(|topic| topic.name().to_string()).collect(),
             Kind::Broker | Kind::BrokerLogger => vec![cx.broker.node_id().to_string()],
             Kind::Group => cx.broker.configured_groups(),
-            Kind::ClientMetrics => Vec::new(),
+            Kind::ClientMetrics => cx.broker.client_metrics(),
         };
         let resource = |name| ConfigResource { resource_name: Str::Owned(name), resource_type: kind as i8 };
         response.config_resources.extend(names.into_iter().map(resource));

@@ -21,22 +21,22 @@ use crate::broker::CreateTopic;
 use crate::internal::offsets;
 use crate::topic::{LEADER_EPOCH, OFFSETS_TOPIC, Topic, is_internal};
 
-/// Most partitions in one page (Kafka: `max.request.partition.size.limit`).
-const PAGE_PARTITIONS_MAX: i32 = 2_000;
-
 /// Describes the topics asked for, creating missing ones where that is allowed.
 pub async fn metadata<'a>(cx: &Context<'_>, request: MetadataRequest<'a>) -> MetadataResponse<'a> {
     let operations =
         if request.include_topic_authorized_operations { TOPIC_OPERATIONS } else { NO_OPERATIONS };
     // Version 0 has no null: its empty list asks for everything.
     let topics = match request.topics {
-        Some(topics) if !(cx.version == 0 && topics.is_empty()) => topics
-            .into_iter()
-            .map(|asked| match find(cx, &asked, request.allow_auto_topic_creation) {
-                Ok(topic) => describe(cx, &topic, operations),
-                Err(code) => unknown(asked, code),
-            })
-            .collect(),
+        Some(asked) if !(cx.version == 0 && asked.is_empty()) => {
+            let mut topics = Vec::with_capacity(asked.len());
+            for asked in asked {
+                topics.push(match find(cx, &asked, request.allow_auto_topic_creation).await {
+                    Ok(topic) => describe(cx, &topic, operations),
+                    Err(code) => unknown(asked, code),
+                });
+            }
+            topics
+        }
         _ => cx.broker.topics.all().iter().map(|topic| describe(cx, topic, operations)).collect(),
     };
     let address = cx.broker.address_for(cx.local_addr);
@@ -59,7 +59,7 @@ pub async fn metadata<'a>(cx: &Context<'_>, request: MetadataRequest<'a>) -> Met
     }
 }
 
-fn find(
+async fn find(
     cx: &Context<'_>,
     asked: &MetadataRequestTopic<'_>,
     may_create: bool,
@@ -83,7 +83,8 @@ fn find(
             Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
         };
     }
-    match cx.broker.create_topic(CreateTopic::with_defaults(name)) {
+    let plan = CreateTopic::with_defaults(name);
+    match cx.broker.aside(move |broker| broker.create_topic(plan)).await {
         Ok(topic) => Ok(topic),
         // Two clients asked at the same moment: the other one's topic is as good.
         Err(error) => cx.broker.topics.by_name(name).ok_or(error.code),
@@ -147,7 +148,8 @@ pub async fn describe_topic_partitions<'a>(
             first_partition = cursor.partition_index.max(0) as usize;
         }
     }
-    let mut room = request.response_partition_limit.clamp(1, PAGE_PARTITIONS_MAX) as usize;
+    let most = cx.broker.settings().network.max_request_partitions;
+    let mut room = usize::try_from(request.response_partition_limit).unwrap_or(0).min(most).max(1);
     let mut topics = Vec::new();
     let mut next_cursor = None;
     for name in names {

@@ -29,13 +29,15 @@ pub mod versions;
 
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use quipu_protocol::api_key::ApiKey;
 use quipu_protocol::header::{self, RequestHeader};
 use quipu_protocol::primitives::{DecodeError, Frame, Reader};
-use quipu_protocol::{Decode, Encode, Message, message};
+use quipu_protocol::{Decode, Encode, ErrorCode, Message, message};
 
 use crate::topic::durable::Awaited;
+use crate::topic::{Partition, Topic};
 pub use context::{Caller, Context};
 pub(crate) use fetch::sessions::FetchSessions;
 
@@ -207,6 +209,11 @@ fn respond(cx: &Context<'_>, key: ApiKey, response: &impl Encode, buffer: Vec<u8
     header::response_frame(key, cx.version, cx.correlation_id, response, buffer)
 }
 
+/// The partition of a topic that may not be there.
+fn partition_of(topic: Option<&Topic>, index: i32) -> Result<Arc<Partition>, ErrorCode> {
+    topic.and_then(|topic| topic.partition(index)).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+}
+
 fn row(key: ApiKey) -> Option<&'static Row> {
     table().binary_search_by_key(&(key as i16), |row| row.key as i16).ok().map(|at| &table()[at])
 }
@@ -234,6 +241,16 @@ pub async fn answer(caller: Caller<'_>, frame: &[u8], buffer: Vec<u8>) -> Result
     let key = ApiKey::try_from(header.api_key).map_err(|_| Close::UnknownKey(header.api_key))?;
     let row = row(key).ok_or(Close::UnknownKey(header.api_key))?;
     caller.broker.metrics.requests.increment();
+    tracing::debug!(
+        target: crate::logging::REQUEST,
+        api = key.name(),
+        version = header.api_version,
+        correlation = header.correlation_id,
+        client = header.client_id.as_deref(),
+        peer = %caller.peer_addr,
+        bytes = frame.len(),
+        "request"
+    );
 
     let mut cx = Context {
         broker: caller.broker,

@@ -101,6 +101,8 @@ pub enum Resource {
     Broker(String),
     /// A group, by its id.
     Group(String),
+    /// A subscription to the metrics of clients, by name.
+    ClientMetrics(String),
 }
 
 impl fmt::Display for Resource {
@@ -110,6 +112,7 @@ impl fmt::Display for Resource {
             Self::Broker(name) if name.is_empty() => f.write_str("all brokers"),
             Self::Broker(name) => write!(f, "broker {name}"),
             Self::Group(name) => write!(f, "group {name}"),
+            Self::ClientMetrics(name) => write!(f, "client metrics subscription {name}"),
         }
     }
 }

@@ -112,9 +112,18 @@ impl State {
     pub fn configured_groups(&self) -> Vec<String> {
         let group = |resource: &Resource| match resource {
             Resource::Group(name) => Some(name.clone()),
-            Resource::Topic(_) | Resource::Broker(_) => None,
+            Resource::Topic(_) | Resource::Broker(_) | Resource::ClientMetrics(_) => None,
         };
         self.configs.keys().filter_map(group).collect()
+    }
+
+    /// The subscriptions to the metrics of clients.
+    pub fn client_metrics(&self) -> Vec<String> {
+        let subscription = |resource: &Resource| match resource {
+            Resource::ClientMetrics(name) => Some(name.clone()),
+            Resource::Topic(_) | Resource::Broker(_) | Resource::Group(_) => None,
+        };
+        self.configs.keys().filter_map(subscription).collect()
     }
 
     /// The shortest history that leads here.

@@ -30,7 +30,7 @@ pub struct DevArgs {
 
 /// Runs the broker until it is told to stop, or whoever started it is gone.
 pub fn run(args: DevArgs) -> ExitCode {
-    super::log_to_stderr();
+    crate::logging::to_stderr();
     let server = match start(&args) {
         Ok(server) => server,
         Err(error) => {

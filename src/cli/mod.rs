@@ -25,11 +25,9 @@ mod txn;
 mod user;
 mod verify;
 
-use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, ConfigErrors, Sources};
 
@@ -94,16 +92,6 @@ enum Command {
     Dump(dump::DumpArgs),
     /// Check a data directory without starting a broker; give up what is lost.
     Verify(verify::VerifyArgs),
-}
-
-/// Sends log lines to stderr, in colour when that is a terminal. `QUIPU_LOG` (or `RUST_LOG`) chooses the level, `info` if
-/// it is not set.
-fn log_to_stderr() {
-    let filter = ["QUIPU_LOG", "RUST_LOG"].iter().find_map(|name| std::env::var(name).ok());
-    let filter = EnvFilter::builder().parse_lossy(filter.unwrap_or_else(|| "info".into()));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
-    // Whoever set up logging before us keeps it.
-    let _ = lines.with_ansi(io::stderr().is_terminal()).with_writer(io::stderr).try_init();
 }
 
 /// Reads the broker's configuration and logs what is odd about it.

@@ -31,7 +31,7 @@ pub struct ServeArgs {
 
 /// Runs the broker until it is told to stop.
 pub fn run(args: ServeArgs) -> ExitCode {
-    super::log_to_stderr();
+    crate::logging::to_stderr();
     match start(&args) {
         Ok(server) => match server.run(std::future::pending()) {
             Ok(()) => ExitCode::SUCCESS,

@@ -2,7 +2,7 @@
 //! checks the outcome, and returns what to record. Nothing is changed here.
 
 use super::error::ConfigError;
-use super::keys::{BROKER, ConfigKey, GROUP, TOPIC, Update};
+use super::keys::{BROKER, CLIENT_METRICS, ConfigKey, GROUP, TOPIC, Update};
 use super::layers::{BrokerOverrides, Layers};
 use super::nearest::nearest;
 use super::settings::Settings;
@@ -71,6 +71,8 @@ pub enum Target {
     Topic,
     /// A group.
     Group,
+    /// A subscription to the metrics of clients.
+    ClientMetrics,
     /// This broker.
     Broker,
     /// All brokers at once.
@@ -190,6 +192,7 @@ fn list_in_force(
     let row = match target {
         Target::Topic => TOPIC.get(change.key),
         Target::Group => GROUP.get(change.key),
+        Target::ClientMetrics => CLIENT_METRICS.get(change.key),
         Target::Broker | Target::AllBrokers => BROKER.get(change.key),
     };
     let Some(row) = row.filter(|row| row.domain.value_type == ValueType::List) else {
@@ -203,7 +206,7 @@ fn list_in_force(
         return Ok(list_items(own));
     }
     let behind = match target {
-        Target::Topic | Target::Group => layers.behind(row),
+        Target::Topic | Target::Group | Target::ClientMetrics => layers.behind(row),
         Target::Broker | Target::AllBrokers => layers.value(change.key),
     };
     match behind.or_else(|| row.default_value()) {
@@ -239,6 +242,7 @@ fn check(
             | TopicConfigError::Conflict { .. } => AlterError::Config(error.to_string()),
         }),
         Target::Group => check_group(next, layers),
+        Target::ClientMetrics => check_client_metrics(next),
         Target::Broker => check_broker(next, touched, layers, true),
         Target::AllBrokers => check_broker(next, touched, layers, false),
     }
@@ -280,6 +284,54 @@ fn check_group(next: Overrides, layers: &Layers) -> Result<Overrides, AlterError
                 "{session} ({timeout}) must be above {heartbeat} ({interval})"
             )));
         }
+    }
+    Ok(kept)
+}
+
+/// What a client tells of itself, by which a subscription can choose (KIP-714).
+const CLIENT_SELECTORS: [&str; 6] = [
+    "client_id",
+    "client_instance_id",
+    "client_software_name",
+    "client_software_version",
+    "client_source_address",
+    "client_source_port",
+];
+/// Least and greatest time between two reports of a client, in milliseconds.
+const METRICS_INTERVAL_MS: std::ops::RangeInclusive<i64> = 100..=3_600_000;
+
+/// Kafka answers `INVALID_REQUEST` for a wrong key or interval, `INVALID_CONFIG` for a wrong selector.
+fn check_client_metrics(next: Overrides) -> Result<Overrides, AlterError> {
+    let mut kept = Overrides::new();
+    for (key, text) in &next {
+        let row = CLIENT_METRICS
+            .get(key)
+            .ok_or_else(|| AlterError::Request(format!("Unknown client metrics configuration: {key}")))?;
+        let value = row.parse(text).map_err(|invalid| AlterError::Config(invalid.to_string()))?;
+        match &value {
+            Value::Number(number) if key == "interval.ms" && !METRICS_INTERVAL_MS.contains(number) => {
+                return Err(AlterError::Request(format!(
+                    "Invalid value {number} for interval.ms, interval must be between {} and {}",
+                    METRICS_INTERVAL_MS.start(),
+                    METRICS_INTERVAL_MS.end()
+                )));
+            }
+            Value::List(items) if key == "match" => {
+                for item in items {
+                    let is_known = item.split_once('=').is_some_and(|(selector, pattern)| {
+                        CLIENT_SELECTORS.contains(&selector.trim()) && !pattern.trim().is_empty()
+                    });
+                    if !is_known {
+                        return Err(AlterError::Config(format!(
+                            "Illegal client matching pattern: {item}; write SELECTOR=PATTERN with one of {}",
+                            CLIENT_SELECTORS.join(", ")
+                        )));
+                    }
+                }
+            }
+            _ => {}
+        }
+        kept.insert(key.clone(), value.to_string());
     }
     Ok(kept)
 }
@@ -516,6 +568,25 @@ mod tests {
         assert_eq!(
             set("consumer.session.timeout.ms", "10").unwrap_err().to_string(),
             "consumer.session.timeout.ms must be at least 45000, the value of group.consumer.min.session.timeout.ms"
+        );
+    }
+
+    #[test]
+    fn client_metrics_have_selectors_and_an_interval() {
+        let set = |key, value| plan(Target::ClientMetrics, &[], &[(Set, key, Some(value))]);
+        assert_eq!(
+            set("match", "client_id=a.*, client_software_name=x"),
+            Ok(changes(&[("match", Some("client_id=a.*,client_software_name=x"))]))
+        );
+        assert!(set("interval.ms", "100").is_ok() && set("metrics", "org.apache.kafka.producer.").is_ok());
+        assert!(is_request(set("interval.ms", "99")) && is_request(set("interval.ms", "3600001")));
+        assert!(is_request(set("push", "1")));
+        assert!(is_config(set("match", "user=a")) && is_config(set("match", "client_id")));
+        assert!(is_config(set("interval.ms", "soon")));
+        let own = [("metrics", "a")];
+        assert_eq!(
+            plan(Target::ClientMetrics, &own, &[(Append, "metrics", Some("b"))]),
+            Ok(changes(&[("metrics", Some("a,b"))]))
         );
     }
 

@@ -1,5 +1,8 @@
 //! The command line's administration of transactions, group offsets, access and features, end to end.
 
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
 use quipu_protocol::header::decode_response_header;
 use quipu_protocol::message::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
 use quipu_protocol::message::produce::{
@@ -12,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{done, done_with, failed};
 use crate::client::Client;
-use crate::process::{Broker, quipu};
+use crate::process::{Broker, QUIPU, quipu, signal};
 
 const AUTHORIZER: &str = "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer";
 
@@ -222,4 +225,47 @@ fn acls_from_the_command_line() {
 
     let open = Broker::dev(&[]);
     assert!(failed(&open, &["acl", "list"]).contains("SECURITY_DISABLED"));
+}
+
+#[test]
+fn levels_of_loggers_change_while_the_broker_runs() {
+    let mut child = Command::new(QUIPU)
+        .args(["dev", "--port", "0", "--print-json"])
+        .env("QUIPU_LOG", "warn")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().expect("piped")).read_line(&mut line).expect("a ready line");
+    let ready: Value = serde_json::from_str(&line).expect("JSON");
+    let bootstrap = ready["bootstrap"].as_str().expect("an address").to_owned();
+    let config = |arguments: &[&str]| {
+        let (code, out, err) = quipu(&[&["config"], arguments, &["--bootstrap", &bootstrap]].concat());
+        assert_eq!(code, Some(0), "{arguments:?}: {err}");
+        out
+    };
+    let level = |logger: &str| config(&["get", "broker-logger", "0", logger]);
+    assert_eq!((level("root"), level("quipu::request")), ("WARN\n".into(), "WARN\n".into()));
+    config(&["set", "broker-logger", "0", "quipu::request=DEBUG"]);
+    assert_eq!((level("root"), level("quipu::request")), ("WARN\n".into(), "DEBUG\n".into()));
+    let (code, _, _) = quipu(&["topic", "list", "--client-id", "seen", "--bootstrap", &bootstrap]);
+    assert_eq!(code, Some(0));
+    config(&["delete", "broker-logger", "0", "quipu::request"]);
+    assert_eq!(level("quipu::request"), "WARN\n");
+    let (code, _, _) = quipu(&["topic", "list", "--client-id", "unseen", "--bootstrap", &bootstrap]);
+    assert_eq!(code, Some(0));
+    for (wrong, why) in
+        [("quipu::request=LOUD", "Valid log levels"), ("kafka.request.logger=INFO", "does not exist")]
+    {
+        let (code, _, err) =
+            quipu(&["config", "set", "broker-logger", "0", wrong, "--bootstrap", &bootstrap]);
+        assert!(code == Some(1) && err.contains(why), "{wrong}: {err}");
+    }
+    signal(child.id(), "TERM");
+    let output = child.wait_with_output().expect("output");
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(log.contains("seen") && log.contains("Metadata"), "{log}");
+    assert!(!log.contains("unseen"), "{log}");
 }

@@ -49,7 +49,7 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Limits for single addresses, as address:count items."),
     key("max.incremental.fetch.session.cache.slots", Int, Some("1000"), AtLeast(0)).acts()
         .doc("Fetch sessions kept at a time (KIP-227)."),
-    key("max.request.partition.size.limit", Int, Some("2000"), AtLeast(1)).not_yet()
+    key("max.request.partition.size.limit", Int, Some("2000"), AtLeast(1)).acts()
         .doc("Partitions in one answer to DescribeTopicPartitions at most."),
     key("metric.reporters", List, Some("org.apache.kafka.common.metrics.JmxReporter"), Any).cluster_wide()
         .doc("Java classes that report metrics."),
