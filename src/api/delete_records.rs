@@ -7,7 +7,7 @@ use quipu_protocol::message::delete_records::{
 };
 use quipu_storage::{Millis, Offset};
 
-use super::Context;
+use super::{Context, partition_of};
 use crate::topic::Topic;
 
 /// "Everything up to the high watermark."
@@ -47,7 +47,7 @@ pub async fn delete_records<'a>(
 
 fn delete(topic: Option<&Topic>, asked: &DeleteRecordsPartition, now: Millis) -> Result<Offset, ErrorCode> {
     let topic = topic.ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
-    let partition = topic.partition(asked.partition_index).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+    let partition = partition_of(Some(topic), asked.partition_index)?;
     // As in Kafka: a topic that is only compacted keeps its keys, and the broker's own state is not for clients.
     if topic.is_internal() || topic.config().cleanup.compact && !topic.config().cleanup.delete {
         return Err(ErrorCode::POLICY_VIOLATION);

@@ -15,8 +15,8 @@ use quipu_protocol::message::offset_for_leader_epoch::{
 };
 use quipu_storage::{Millis, Offset};
 
-use super::Context;
 use super::fetch::{READ_COMMITTED, check_leader_epoch};
+use super::{Context, partition_of};
 use crate::topic::{LEADER_EPOCH, Topic};
 
 const LATEST: Millis = -1;
@@ -75,9 +75,7 @@ fn find(
     isolation_level: i8,
     now: Millis,
 ) -> Result<(Offset, Millis), ErrorCode> {
-    let partition = topic
-        .and_then(|t| t.partition(asked.partition_index))
-        .ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+    let partition = partition_of(topic, asked.partition_index)?;
     check_leader_epoch(asked.current_leader_epoch)?;
     let reader = partition.reader(now)?;
     let end = if isolation_level == READ_COMMITTED {
@@ -146,8 +144,7 @@ fn epoch_end(
     asked: &OffsetForLeaderPartition,
     now: Millis,
 ) -> Result<EpochEndOffset, ErrorCode> {
-    let partition =
-        topic.and_then(|t| t.partition(asked.partition)).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+    let partition = partition_of(topic, asked.partition)?;
     check_leader_epoch(asked.current_leader_epoch)?;
     let end = partition.high_watermark(now)?;
     // One epoch has ever been: it ends where the log ends, and any other is unknown.

@@ -15,7 +15,7 @@ use quipu_protocol::message::delete_topics::{
 use quipu_protocol::primitives::{Str, Uuid};
 
 use super::Context;
-use crate::broker::{CreateTopic, Refused};
+use crate::broker::{Broker, CreateTopic, Refused};
 use crate::catalog::Resource;
 use crate::config::describe_topic;
 use crate::topic::{Topic, is_internal};
@@ -47,16 +47,13 @@ pub async fn create_topics<'a>(
             }
             _ => continue,
         }
-        let created = plan(&asked).and_then(|plan| {
-            if request.validate_only {
+        let created = match plan(&asked) {
+            Ok(plan) if request.validate_only => {
                 cx.broker.check_topic(&plan).map(|checked| (Uuid::ZERO, checked.partitions, checked.configs))
-            } else {
-                let resource = Resource::Topic(plan.name.clone());
-                let topic = cx.broker.create_topic(plan)?;
-                let configs = cx.broker.overrides(&resource).unwrap_or_default();
-                Ok((topic.id(), topic.partitions().len() as i32, configs))
             }
-        });
+            Ok(plan) => cx.broker.aside(|broker| create(broker, plan)).await,
+            Err(refused) => Err(refused),
+        };
         topics.push(match created {
             Ok((topic_id, num_partitions, configs)) => CreatableTopicResult {
                 name: asked.name,
@@ -83,6 +80,14 @@ pub async fn create_topics<'a>(
         });
     }
     CreateTopicsResponse { throttle_time_ms: 0, topics }
+}
+
+/// The new topic's id, its number of partitions, and what was set on it.
+fn create(broker: &Broker, plan: CreateTopic) -> Result<(Uuid, i32, BTreeMap<String, String>), Refused> {
+    let resource = Resource::Topic(plan.name.clone());
+    let topic = broker.create_topic(plan)?;
+    let configs = broker.overrides(&resource).unwrap_or_default();
+    Ok((topic.id(), topic.partitions().len() as i32, configs))
 }
 
 fn refused_topic<'a>(name: Str<'a>, refused: Refused) -> CreatableTopicResult<'a> {
@@ -159,25 +164,27 @@ pub async fn delete_topics<'a>(
             .map(|name| DeleteTopicState { name: Some(name), topic_id: Uuid::ZERO })
             .collect()
     };
-    let responses = asked
-        .into_iter()
-        .map(|asked| {
-            let deleted = delete(cx, &asked);
-            let (name, topic_id) = match &deleted {
-                Ok(topic) => (Some(Str::Owned(topic.name().to_string())), topic.id()),
-                Err(_) => (asked.name, asked.topic_id),
-            };
-            let (error_code, error_message) = match deleted {
-                Ok(_) => (ErrorCode::NONE, None),
-                Err(refused) => (refused.code, Some(Str::Owned(refused.message))),
-            };
-            DeletableTopicResult { name, topic_id, error_code, error_message }
-        })
-        .collect();
+    let mut responses = Vec::with_capacity(asked.len());
+    for asked in asked {
+        let deleted = match find(cx, &asked) {
+            Ok(topic) => cx.broker.aside(move |broker| broker.delete_topic(&topic)).await,
+            Err(refused) => Err(refused),
+        };
+        let (name, topic_id) = match &deleted {
+            Ok(topic) => (Some(Str::Owned(topic.name().to_string())), topic.id()),
+            Err(_) => (asked.name, asked.topic_id),
+        };
+        let (error_code, error_message) = match deleted {
+            Ok(_) => (ErrorCode::NONE, None),
+            Err(refused) => (refused.code, Some(Str::Owned(refused.message))),
+        };
+        responses.push(DeletableTopicResult { name, topic_id, error_code, error_message });
+    }
     DeleteTopicsResponse { throttle_time_ms: 0, responses }
 }
 
-fn delete(cx: &Context<'_>, asked: &DeleteTopicState<'_>) -> Result<std::sync::Arc<Topic>, Refused> {
+/// The topic that is to be deleted, if it may be.
+fn find(cx: &Context<'_>, asked: &DeleteTopicState<'_>) -> Result<std::sync::Arc<Topic>, Refused> {
     let topic = match asked.name.as_deref() {
         Some(_) if !asked.topic_id.is_zero() => {
             return Err(Refused::new(
@@ -198,7 +205,7 @@ fn delete(cx: &Context<'_>, asked: &DeleteTopicState<'_>) -> Result<std::sync::A
     if is_internal(topic.name()) {
         return Err(Refused::new(ErrorCode::INVALID_REQUEST, "this topic is the broker's own and stays"));
     }
-    cx.broker.delete_topic(&topic)
+    Ok(topic)
 }
 
 /// Adds partitions to topics (versions 0–3).

@@ -1,6 +1,7 @@
 //! Committed offsets of groups.
 
 mod commit;
+pub(crate) mod commits;
 mod delete;
 mod fetch;
 

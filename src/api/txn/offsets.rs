@@ -1,16 +1,15 @@
 //! TxnOffsetCommit (key 28).
 
-use std::sync::Arc;
-
 use quipu_protocol::ErrorCode;
 use quipu_protocol::message::txn_offset_commit::{
-    TxnOffsetCommitRequest, TxnOffsetCommitRequestTopic, TxnOffsetCommitResponse,
-    TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
+    TxnOffsetCommitRequest, TxnOffsetCommitResponse, TxnOffsetCommitResponsePartition,
+    TxnOffsetCommitResponseTopic,
 };
 
 use super::{add_group, offsets_partition};
 use crate::api::Context;
 use crate::api::groups::shared;
+use crate::api::offsets::commits::{Asked, Commits};
 use crate::coordinator::group::Committer;
 use crate::coordinator::group::offsets::CommitRequest;
 
@@ -29,38 +28,20 @@ pub async fn txn_offset_commit<'a>(
     cx: &Context<'_>,
     request: TxnOffsetCommitRequest<'a>,
 ) -> TxnOffsetCommitResponse<'a> {
-    let mut commits = Vec::new();
-    // Codes of what is refused here; NONE stands for what the coordinator decides.
-    let mut codes: Vec<Vec<ErrorCode>> = Vec::with_capacity(request.topics.len());
+    let mut commits = Commits::default();
     for topic in &request.topics {
-        let (name, count, unknown) = resolve(cx, topic);
-        codes.push(
-            topic
-                .partitions
-                .iter()
-                .map(|partition| {
-                    if !(0..count).contains(&partition.partition_index) {
-                        return unknown;
-                    }
-                    commits.push(CommitRequest {
-                        topic: name.clone(),
-                        partition: partition.partition_index,
-                        offset: partition.committed_offset,
-                        leader_epoch: partition.committed_leader_epoch,
-                        metadata: shared(partition.committed_metadata.as_deref().unwrap_or_default()),
-                    });
-                    ErrorCode::NONE
-                })
-                .collect(),
-        );
+        let id = (cx.version >= TOPIC_IDS_SINCE).then_some(topic.topic_id);
+        let partitions = topic.partitions.iter().map(|partition| Asked {
+            partition: partition.partition_index,
+            offset: partition.committed_offset,
+            leader_epoch: partition.committed_leader_epoch,
+            metadata: partition.committed_metadata.as_deref(),
+        });
+        commits.topic(cx, &topic.name, id, partitions);
     }
-    let decided = if commits.is_empty() { Ok(Vec::new()) } else { commit(cx, &request, commits).await };
-    let mut decided = decided.map(Vec::into_iter);
-    let mut decide = |code: ErrorCode| match &mut decided {
-        _ if !code.is_none() => code,
-        Ok(codes) => codes.next().unwrap_or(ErrorCode::UNKNOWN_SERVER_ERROR),
-        Err(error) => *error,
-    };
+    let requests = std::mem::take(&mut commits.requests);
+    let decided = if requests.is_empty() { Ok(Vec::new()) } else { commit(cx, &request, requests).await };
+    let codes = commits.codes(decided);
     let topics = request.topics.into_iter().zip(codes).map(|(topic, codes)| TxnOffsetCommitResponseTopic {
         name: topic.name,
         topic_id: topic.topic_id,
@@ -70,7 +51,7 @@ pub async fn txn_offset_commit<'a>(
             .zip(codes)
             .map(|(partition, code)| TxnOffsetCommitResponsePartition {
                 partition_index: partition.partition_index,
-                error_code: decide(code),
+                error_code: code,
             })
             .collect(),
     });
@@ -125,21 +106,5 @@ fn group_code(code: ErrorCode, version: i16) -> ErrorCode {
             ErrorCode::ILLEGAL_GENERATION
         }
         code => code,
-    }
-}
-
-/// The topic's name, how many partitions it has (0 if it does not exist), and what to call one that it lacks.
-fn resolve(cx: &Context<'_>, topic: &TxnOffsetCommitRequestTopic<'_>) -> (Arc<str>, i32, ErrorCode) {
-    let topics = cx.broker.groups.topics();
-    let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
-    if cx.version < TOPIC_IDS_SINCE {
-        return (shared(&topic.name), topics.partitions(&topic.name).unwrap_or(0), unknown);
-    }
-    match topics.name_of(topic.topic_id) {
-        Some(name) => {
-            let count = topics.partitions(&name).unwrap_or(0);
-            (name, count, unknown)
-        }
-        None => (shared(""), 0, ErrorCode::UNKNOWN_TOPIC_ID),
     }
 }
