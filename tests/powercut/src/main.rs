@@ -40,11 +40,9 @@ const USAGE: &str = "usage: powercut BROKER [--fs ext4|xfs] [--cuts N] [--seed N
   --fs          one file system only
   --cuts N      images per file system, 40 unless told
   --seed N      repeats a run's choices (not the moments at which things happen)
+  --jobs N      images that are checked at once, 2 unless told
   --findings N  ends after so many, 1 unless told
   --keep DIR    where the image and the journal of a finding go";
-
-/// Images that are checked at once.
-const JOBS: usize = 2;
 
 /// Images that are cut from one run.
 const CUTS_PER_RUN: usize = 50;
@@ -57,6 +55,7 @@ struct Options {
     kinds: Vec<Kind>,
     cuts: u64,
     seed: u64,
+    jobs: usize,
     findings: u64,
     keep: Option<PathBuf>,
 }
@@ -68,6 +67,7 @@ fn options() -> Option<Options> {
         kinds: Kind::ALL.to_vec(),
         cuts: 40,
         seed: u64::from(std::process::id()),
+        jobs: 2,
         findings: 1,
         keep: None,
     };
@@ -79,9 +79,10 @@ fn options() -> Option<Options> {
             }
             "--cuts" => options.cuts = arguments.next()?.parse().ok()?,
             "--seed" => options.seed = arguments.next()?.parse().ok()?,
+            "--jobs" => options.jobs = arguments.next()?.parse().ok().filter(|jobs| *jobs > 0)?,
             "--findings" => options.findings = arguments.next()?.parse().ok()?,
             "--keep" => options.keep = Some(arguments.next()?.into()),
-            path if !path.starts_with('-') => options.broker = path.into(),
+            path if !path.starts_with('-') => options.broker = std::fs::canonicalize(path).ok()?,
             _ => return None,
         }
     }
@@ -98,6 +99,18 @@ struct Counts {
     again: u64,
     torn: u64,
     findings: u64,
+}
+
+impl Counts {
+    fn told(&self, kind: Kind) -> String {
+        let Self { runs, acked, events, images, again, torn, findings } = self;
+        format!(
+            "{}: {images} images after a cut and {again} after a cut during recovery, of {runs} runs with {events} writes \
+             and flushes and {acked} acknowledged batches: {findings} findings; {torn} cuts tore a block of the file \
+             system's own, which it did not survive itself",
+            kind.name()
+        )
+    }
 }
 
 fn main() -> ExitCode {
@@ -119,14 +132,8 @@ fn main() -> ExitCode {
                 failed += 1;
             }
             Ok(counts) => {
-                let Counts { runs, acked, events, images, again, torn, findings } = counts;
-                let seconds = began.elapsed().as_secs_f64();
-                println!(
-                    "{name}: {images} images after a cut and {again} after a cut during recovery, of {runs} runs with \
-                     {events} writes and flushes and {acked} acknowledged batches: {findings} findings, {seconds:.1} s; \
-                     {torn} cuts tore a block of the file system's own, which it did not survive itself"
-                );
-                if findings == 0 { passed += 1 } else { failed += 1 }
+                println!("{}, {:.1} s", counts.told(*kind), began.elapsed().as_secs_f64());
+                if counts.findings == 0 { passed += 1 } else { failed += 1 }
             }
         }
     }
@@ -143,7 +150,7 @@ enum Ended {
 }
 
 /// A machine that can do it has mounted an empty file system.
-fn prepare(kind: Kind, dir: &Path) -> Result<(Vec<Rack>, Image), String> {
+fn prepare(kind: Kind, dir: &Path, jobs: usize) -> Result<(Vec<Rack>, Image), String> {
     for needed in ["/dev/fuse", "/dev/loop-control"] {
         if !Path::new(needed).exists() {
             return Err(format!("there is no {needed}"));
@@ -151,7 +158,7 @@ fn prepare(kind: Kind, dir: &Path) -> Result<(Vec<Rack>, Image), String> {
     }
     let empty = kind.make(dir).map_err(|error| format!("{} does not run: {error}", kind.maker()))?;
     let mut racks = Vec::new();
-    for number in 0..JOBS {
+    for number in 0..jobs {
         let mut rack = Rack::new(&dir.join(number.to_string())).map_err(|error| format!("FUSE: {error}"))?;
         let device = rack.mount(kind, empty.clone()).map_err(|error| error.to_string())?;
         device.unmount().map_err(|error| error.to_string())?;
@@ -162,7 +169,7 @@ fn prepare(kind: Kind, dir: &Path) -> Result<(Vec<Rack>, Image), String> {
 
 fn run(options: &Options, kind: Kind) -> Result<Counts, Ended> {
     let dir = tempfile::tempdir().map_err(|error| Ended::Broken(error.to_string()))?;
-    let (mut racks, empty) = prepare(kind, dir.path()).map_err(Ended::Skipped)?;
+    let (mut racks, empty) = prepare(kind, dir.path(), options.jobs).map_err(Ended::Skipped)?;
     let mut random = Random(options.seed);
     let mut counts = Counts::default();
     let mut from = (empty.clone(), Journal::default());
@@ -173,6 +180,9 @@ fn run(options: &Options, kind: Kind) -> Result<Counts, Ended> {
         let cuts = CUTS_PER_RUN.min((options.cuts - counts.images) as usize);
         if let Some(next) = round(options, kind, &mut racks, from.clone(), cuts, &mut random, &mut counts)? {
             from = next;
+        }
+        if counts.images < options.cuts && counts.runs % 5 == 0 {
+            println!("so far, {}", counts.told(kind));
         }
     }
     Ok(counts)
