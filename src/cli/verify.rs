@@ -131,7 +131,9 @@ fn state(report: &Report) -> &'static str {
     match (lost_count(report), report.is_damaged(), report.findings.is_empty()) {
         (1.., _, _) => "LOST RECORDS",
         (_, true, _) => "damaged",
-        (_, false, false) => "unfinished write",
+        (_, false, false) if report.findings.iter().any(|it| it.what == What::Unfinished) => {
+            "unfinished write"
+        }
         _ => "ok",
     }
 }
@@ -197,6 +199,7 @@ fn to_json(place: &LogPlace, report: &Report) -> Value {
                 What::Lost(_) => "lost",
                 What::Unfinished => "unfinished",
                 What::CutOff => "cut-off",
+                What::Hint => "hint",
                 What::Replaceable => "replaceable",
             };
             let lost = match &finding.what {

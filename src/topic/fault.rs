@@ -70,3 +70,133 @@ impl Faults {
         self.failed.get() > 0 || self.unclean.get() > 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, IoSlice};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use quipu_protocol::ErrorCode;
+    use quipu_protocol::record::BatchBuilder;
+    use quipu_storage::disk::{DirLock, Disk, DiskFile, Entry, LockError, Map, MemoryDisk, OpenMode};
+    use quipu_storage::{CheckedBatch, Origin};
+
+    use super::*;
+    use crate::broker::{Broker, CreateTopic};
+    use crate::clock::Clock;
+    use crate::config::{Config, Sources};
+    use crate::health::Health;
+    use crate::topic::Partition;
+    use crate::topic::durable::Awaited;
+
+    /// A disk in memory that claims to last, and whose syncs fail on demand.
+    #[derive(Clone, Debug, Default)]
+    struct Failing {
+        inner: MemoryDisk,
+        syncs_fail: Arc<AtomicBool>,
+    }
+
+    impl Disk for Failing {
+        fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+            self.inner.create_dir_all(dir)
+        }
+        fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
+            let inner = self.inner.open(path, mode)?;
+            Ok(Arc::new(FailingFile { inner, syncs_fail: Arc::clone(&self.syncs_fail) }))
+        }
+        fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+            self.inner.rename(from, to)
+        }
+        fn remove_file(&self, path: &Path) -> io::Result<()> {
+            self.inner.remove_file(path)
+        }
+        fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
+            self.inner.remove_dir_all(dir)
+        }
+        fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+            self.inner.sync_dir(dir)
+        }
+        fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+            self.inner.list(dir)
+        }
+        fn lock(&self, dir: &Path) -> Result<DirLock, LockError> {
+            self.inner.lock(dir)
+        }
+    }
+
+    #[derive(Debug)]
+    struct FailingFile {
+        inner: Arc<dyn DiskFile>,
+        syncs_fail: Arc<AtomicBool>,
+    }
+
+    impl DiskFile for FailingFile {
+        fn size_bytes(&self) -> io::Result<u64> {
+            self.inner.size_bytes()
+        }
+        fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
+            self.inner.read_at(buf, position)
+        }
+        fn write_at(&self, parts: &mut [IoSlice<'_>], position: u64) -> io::Result<()> {
+            self.inner.write_at(parts, position)
+        }
+        fn reserve(&self, from: u64, to: u64) -> io::Result<()> {
+            self.inner.reserve(from, to)
+        }
+        fn set_len(&self, size_bytes: u64) -> io::Result<()> {
+            self.inner.set_len(size_bytes)
+        }
+        fn sync_data(&self) -> io::Result<()> {
+            if self.syncs_fail.load(Ordering::Acquire) {
+                return Err(io::Error::from_raw_os_error(5));
+            }
+            self.inner.sync_data()
+        }
+        fn map(&self, size_bytes: u64) -> io::Result<Map> {
+            self.inner.map(size_bytes)
+        }
+    }
+
+    /// Appends a record, and waits until it is acknowledged.
+    fn send(partition: &Arc<Partition>) -> Result<(), ErrorCode> {
+        let mut batch = BatchBuilder::new();
+        batch.push(1, None, Some(b"value"), &[]);
+        let bytes = batch.finish();
+        let checked = CheckedBatch::check(&bytes).unwrap();
+        let appended = partition.append(&checked, Origin::Producer, 1).map_err(|failure| failure.code())?;
+        let mut awaited = Awaited::default();
+        partition.when_durable(appended.last_offset + 1, || awaited.add());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(awaited.wait())
+    }
+
+    #[test]
+    fn a_sync_that_fails_closes_that_log_and_shows_in_health_and_at_the_end() {
+        let disk = Failing::default();
+        disk.create_dir_all(Path::new("/data")).unwrap();
+        let (config, _) = Config::load(Sources::default()).unwrap();
+        let clock = Clock::manual(0, 1);
+        let broker = Broker::open(config, Arc::new(disk.clone()), Path::new("/data"), clock).unwrap();
+        let [bad, good] = ["bad", "good"]
+            .map(|name| broker.create_topic(CreateTopic::with_defaults(name)).unwrap().partition(0).unwrap());
+        send(&bad).unwrap();
+        assert!(Health::of(&broker).is_good());
+        disk.syncs_fail.store(true, Ordering::Release);
+        assert_eq!(send(&bad), Err(ErrorCode::KAFKA_STORAGE_ERROR));
+        disk.syncs_fail.store(false, Ordering::Release);
+        // It is not tried again, however well the disk is now. Others go on.
+        assert_eq!(send(&bad), Err(ErrorCode::KAFKA_STORAGE_ERROR));
+        send(&good).unwrap();
+        let health = Health::of(&broker);
+        assert!(
+            matches!(&health.faulty[..], [(topic, 0, Fault::Failed(_))] if **topic == *"bad"),
+            "{health:?}"
+        );
+        assert_eq!(bad.high_watermark(1).unwrap(), 1, "what is not on disk is not shown");
+        assert_eq!(broker.topics.faults.failed.get(), 1);
+        broker.stop();
+        let told = broker.close().unwrap_err();
+        assert!(told.contains("failed for 1 logs"), "{told}");
+    }
+}

@@ -31,14 +31,32 @@ impl<'a> Scanner<'a> {
     /// `offsets`. Gives its base offset, or `None` when nothing like it follows.
     pub(crate) fn resync(&mut self, offsets: Range<Offset>) -> io::Result<Option<Offset>> {
         let came_from = self.position;
+        let mut choice = Choice::default();
         // Where the search starts is where the other batch is.
         self.position += 1;
+        while let Some(header) = self.next_whole(&offsets)? {
+            if choice.offer(self.position, &header) {
+                break;
+            }
+            self.position += header.size_bytes() as u64;
+        }
+        let chosen = choice.best;
+        self.position = chosen.map_or(came_from, |(position, _)| position);
+        if self.position < self.buffer_start {
+            self.buffer.clear();
+            self.buffer_start = self.position;
+        }
+        Ok(chosen.map(|(_, offset)| offset))
+    }
+
+    /// Moves to the next whole batch with offsets in `offsets`, be it where one should be or not.
+    fn next_whole(&mut self, offsets: &Range<Offset>) -> io::Result<Option<BatchHeader>> {
         while self.size - self.position.min(self.size) >= BATCH_HEADER_BYTES as u64 {
             self.fill(BATCH_HEADER_BYTES)?;
-            let Some(skipped) = next_candidate(self.at_hand(), &offsets) else {
+            let Some(skipped) = next_candidate(self.at_hand(), offsets) else {
                 // The last bytes may be the start of a header.
                 let tail = BATCH_HEADER_BYTES - 1;
-                self.position += (self.at_hand().len() - tail.min(self.at_hand().len() - 1)) as u64;
+                self.position += (self.at_hand().len() - tail) as u64;
                 continue;
             };
             self.position += skipped as u64;
@@ -48,12 +66,11 @@ impl<'a> Scanner<'a> {
                 self.fill(size)?;
                 let batch = BatchView::parse(self.at_hand()).ok();
                 if let Some(batch) = batch.filter(|batch| batch.computed_crc() == batch.header().crc) {
-                    return Ok(Some(batch.header().base_offset));
+                    return Ok(Some(*batch.header()));
                 }
             }
             self.position += 1;
         }
-        self.position = came_from;
         Ok(None)
     }
 
@@ -116,20 +133,50 @@ impl<'a> Scanner<'a> {
 /// Most bytes that are looked through behind damage while somebody waits for an answer.
 const PASS_BYTES: usize = 4 << 20;
 
-/// The first whole batch behind the start of `bytes` whose offsets lie in `offsets`: its place and base offset.
-pub(crate) fn next_valid(bytes: &[u8], offsets: Range<Offset>) -> Option<(usize, Offset)> {
+/// So many bytes of batches that lead on to each other are no stray copy.
+const CONVINCING_BYTES: u64 = 64 << 10;
+
+/// Which of the batches that lie behind damage to go on with. A sector that was written to the wrong place may hold
+/// copies of some that come later, so it is the one with the lowest offset, as far as has to be looked.
+#[derive(Default)]
+struct Choice {
+    /// Position and base offset.
+    best: Option<(u64, Offset)>,
+    /// Where the batches that lead on to each other begin, and where the last of them ends.
+    chain: (u64, u64, Offset),
+}
+
+impl Choice {
+    /// Takes a batch into account. True when no other has to be looked at.
+    fn offer(&mut self, position: u64, header: &BatchHeader) -> bool {
+        let (start, end, next) = self.chain;
+        let start = if (end, next) == (position, header.base_offset) { start } else { position };
+        self.chain = (start, position + header.size_bytes() as u64, header.last_offset() + 1);
+        if self.best.is_none_or(|(_, best)| header.base_offset <= best) {
+            self.best = Some((position, header.base_offset));
+        }
+        self.chain.1 - start >= CONVINCING_BYTES
+    }
+}
+
+/// The next whole batch behind the start of `bytes` whose offsets lie in `offsets`: its place and base offset. Not the one
+/// at `except`, which was found to be wrong: no sum covers the base offset.
+pub(crate) fn next_valid(bytes: &[u8], offsets: Range<Offset>, except: usize) -> Option<(usize, Offset)> {
     let bytes = &bytes[..bytes.len().min(PASS_BYTES)];
-    let mut at = 1;
+    let (mut at, mut choice) = (1, Choice::default());
     while let Some(skipped) = bytes.get(at..).and_then(|rest| next_candidate(rest, &offsets)) {
         at += skipped;
-        if let Ok(batch) = BatchView::parse(&bytes[at..])
-            && batch.computed_crc() == batch.header().crc
-        {
-            return Some((at, batch.header().base_offset));
+        match BatchView::parse(&bytes[at..]) {
+            Ok(batch) if at != except && batch.computed_crc() == batch.header().crc => {
+                if choice.offer(at as u64, batch.header()) {
+                    break;
+                }
+                at += batch.bytes().len();
+            }
+            _ => at += 1,
         }
-        at += 1;
     }
-    None
+    choice.best.map(|(position, offset)| (position as usize, offset))
 }
 
 /// The first place in `bytes` that may be the header of a batch with offsets in `offsets`.

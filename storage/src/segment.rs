@@ -407,7 +407,8 @@ impl Walk<'_> {
         let Some(map) = &self.map else { return false };
         let rest = map.bytes(self.previous.position..self.end).unwrap_or_default();
         let offsets = self.previous.offset..self.segment.end_offset();
-        match next_valid(rest, offsets) {
+        let except = (self.position - self.previous.position) as usize;
+        match next_valid(rest, offsets, except) {
             Some((skipped, found)) if found <= offset => {
                 self.position = self.previous.position + skipped as u64;
                 self.previous = Place { position: self.position, offset: found };

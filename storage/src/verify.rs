@@ -59,7 +59,7 @@ impl Report {
 
     /// Whether there is anything but what a crash leaves.
     pub fn is_damaged(&self) -> bool {
-        self.findings.iter().any(|finding| finding.what != What::Unfinished)
+        self.findings.iter().any(|finding| !matches!(finding.what, What::Unfinished | What::Hint))
     }
 
     fn found(&mut self, path: PathBuf, position: u64, what: What, text: impl Into<String>) {
@@ -95,6 +95,8 @@ pub enum What {
     Unfinished,
     /// The same, but whole batches lie behind, which the next start cuts off as well.
     CutOff,
+    /// An index that the broker builds anew. It is not synced, so a loss of power may leave one that is torn.
+    Hint,
     /// A file that the broker builds anew, or has another generation of.
     Replaceable,
 }
@@ -144,7 +146,7 @@ pub fn verify(
         report.found(dir.join(file_name(start, LOG_SUFFIX)), 0, What::Lost(start..first), text);
     }
     report.end_offset = first;
-    let mut check = Check { disk, dir, visit: &mut visit, producers: Producers::default() };
+    let mut check = Check { disk, dir, visit: &mut visit, producers: Producers::default(), gap_end: 0 };
     for (i, &(base, size)) in found.logs.iter().enumerate() {
         report.size_bytes += size;
         let next = found.logs.get(i + 1).map(|next| next.0);
@@ -191,6 +193,9 @@ struct Check<'a> {
     dir: &'a Path,
     visit: &'a mut dyn FnMut(&BatchView<'_>),
     producers: Producers,
+    /// Behind the last offsets that nothing is known of, because they were lost, given up or compacted: the end of a
+    /// transaction may have been there.
+    gap_end: Offset,
 }
 
 impl Check<'_> {
@@ -213,6 +218,9 @@ impl Check<'_> {
         let owed = next.unwrap_or(report.vouched).max(base);
         let limit = next.unwrap_or(Offset::MAX);
         let goes_on = loop {
+            if pieces.ends_lost() {
+                self.gap_end = pieces.end();
+            }
             let stop = match scanner.next(pieces.end()) {
                 Ok(Ok(batch)) => {
                     let header = batch.header();
@@ -223,7 +231,11 @@ impl Check<'_> {
                         report.records += header.records_count.max(0) as u64;
                         self.producers.record(header, 0, usize::MAX);
                         if let Some(marker) = Marker::read(&batch) {
-                            aborted.extend(self.producers.end(&marker, offsets.start, 0, usize::MAX).1);
+                            let ended = self.producers.end(&marker, offsets.start, 0, usize::MAX).1;
+                            aborted.extend(ended.filter(|ended| ended.first_offset >= self.gap_end));
+                        }
+                        if header.records_count == 0 && !header.has_producer_id() {
+                            self.gap_end = offsets.end;
                         }
                         (self.visit)(&batch);
                         let end = scanner.position;
@@ -271,6 +283,9 @@ impl Check<'_> {
                 break next.is_none();
             }
             let text = |lost: &Range<Offset>| {
+                if lost.is_empty() {
+                    return format!("something else lies before the batch of offset {}: {stop}", lost.end);
+                }
                 format!("the records from offset {} to {} should be here: {stop}", lost.start, lost.end - 1)
             };
             if let Some(resumes) = resumes {
@@ -286,6 +301,9 @@ impl Check<'_> {
             }
             break true;
         };
+        if pieces.ends_lost() {
+            self.gap_end = pieces.end();
+        }
         report.end_offset = pieces.end();
         marks.met(pieces.end_place());
         if !pieces.has_lost() {
@@ -309,7 +327,7 @@ impl Check<'_> {
                 Some(index) => marks.add(&path, index.places().chain([index.end()])),
                 None => {
                     let text = "the sum of this index is wrong, the broker builds it anew";
-                    report.found(path.clone(), 0, What::Replaceable, text);
+                    report.found(path.clone(), 0, What::Hint, text);
                     report.broken_files.push(path);
                 }
             }
@@ -365,6 +383,10 @@ impl Pieces {
 
     fn end(&self) -> Offset {
         self.end
+    }
+
+    fn ends_lost(&self) -> bool {
+        self.list.last().is_some_and(|piece| !piece.is_whole)
     }
 
     fn end_place(&self) -> Place {

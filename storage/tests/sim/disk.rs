@@ -80,6 +80,8 @@ struct State {
     fail: Option<(Call, u64)>,
     failed: u64,
     full: bool,
+    /// A sector of a file that cannot be read.
+    unreadable: Option<(usize, u64)>,
     trace: DefaultHasher,
 }
 
@@ -194,6 +196,7 @@ impl SimDisk {
             fail: None,
             failed: 0,
             full: false,
+            unreadable: None,
             trace: DefaultHasher::new(),
         };
         for image in images {
@@ -282,6 +285,77 @@ impl SimDisk {
             Node::Dir => None,
         };
         state.names.iter().filter_map(|(path, node)| Some((path.clone(), size(node)?))).collect()
+    }
+
+    /// Another disk with the same on it, all of it durable.
+    pub fn copy(&self) -> Self {
+        let state = self.state.lock();
+        let image = |inode: &Inode| {
+            let mut bytes = vec![0; inode.current.size_bytes().unwrap() as usize];
+            inode.current.read_at(&mut bytes, 0).unwrap();
+            bytes
+        };
+        let copy = Self::with(state.rng.0, state.names.clone(), state.inodes.iter().map(image).collect());
+        copy.state.lock().unreadable = state.unreadable;
+        copy
+    }
+
+    /// The files and their sizes as they are now, in order.
+    pub fn current_files(&self) -> Vec<(PathBuf, usize)> {
+        let state = self.state.lock();
+        let size = |node: &Node| match node {
+            Node::File(inode) => Some(state.inodes[*inode].current.size_bytes().unwrap() as usize),
+            Node::Dir => None,
+        };
+        state.names.iter().filter_map(|(path, node)| Some((path.clone(), size(node)?))).collect()
+    }
+
+    fn inode(state: &State, path: &Path) -> usize {
+        match state.names.get(path) {
+            Some(Node::File(inode)) => *inode,
+            _ => panic!("no file {}", path.display()),
+        }
+    }
+
+    /// What lies in a file.
+    pub fn bytes(&self, path: &Path) -> Vec<u8> {
+        let state = self.state.lock();
+        state.inodes[Self::inode(&state, path)].durable.clone()
+    }
+
+    /// Has something else lie in a file.
+    pub fn overwrite(&self, path: &Path, at: usize, bytes: &[u8]) {
+        let mut state = self.state.lock();
+        let at_inode = Self::inode(&state, path);
+        let inode = &mut state.inodes[at_inode];
+        inode.durable[at..at + bytes.len()].copy_from_slice(bytes);
+        inode.current.write_at(&mut [IoSlice::new(bytes)], at as u64).unwrap();
+    }
+
+    /// Has a file lose its end.
+    pub fn cut(&self, path: &Path, size: usize) {
+        let mut state = self.state.lock();
+        let at_inode = Self::inode(&state, path);
+        let inode = &mut state.inodes[at_inode];
+        inode.durable.truncate(size);
+        inode.current.set_len(size as u64).unwrap();
+    }
+
+    /// Has a file vanish.
+    pub fn vanish(&self, path: &Path) {
+        let mut state = self.state.lock();
+        state.names.remove(path);
+        state.durable_names.remove(path);
+    }
+
+    /// From here on the byte at `at` of a file cannot be read.
+    pub fn make_unreadable(&self, path: &Path, at: u64) {
+        let mut state = self.state.lock();
+        state.unreadable = Some((Self::inode(&state, path), at));
+    }
+
+    pub fn is_unreadable(&self) -> bool {
+        self.state.lock().unreadable.is_some()
     }
 
     /// Turns one bit of what lies on the disk.
@@ -488,6 +562,12 @@ impl DiskFile for SimFile {
     }
 
     fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
+        let unreadable = self.disk.state.lock().unreadable;
+        if unreadable.is_some_and(|(inode, at)| {
+            inode == self.inode && (position..position + buf.len() as u64).contains(&at)
+        }) {
+            return Err(eio());
+        }
         self.current().read_at(buf, position)
     }
 

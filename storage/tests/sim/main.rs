@@ -8,6 +8,7 @@
 
 mod disk;
 mod model;
+mod rot;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
