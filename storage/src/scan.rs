@@ -160,14 +160,18 @@ impl Choice {
 }
 
 /// The next whole batch behind the start of `bytes` whose offsets lie in `offsets`: its place and base offset. Not the one
-/// at `except`, which was found to be wrong: no sum covers the base offset.
-pub(crate) fn next_valid(bytes: &[u8], offsets: Range<Offset>, except: usize) -> Option<(usize, Offset)> {
+/// at `except`, if that was found to be wrong: no sum covers the base offset.
+pub(crate) fn next_valid(
+    bytes: &[u8],
+    offsets: Range<Offset>,
+    except: Option<usize>,
+) -> Option<(usize, Offset)> {
     let bytes = &bytes[..bytes.len().min(PASS_BYTES)];
     let (mut at, mut choice) = (1, Choice::default());
     while let Some(skipped) = bytes.get(at..).and_then(|rest| next_candidate(rest, &offsets)) {
         at += skipped;
         match BatchView::parse(&bytes[at..]) {
-            Ok(batch) if at != except && batch.computed_crc() == batch.header().crc => {
+            Ok(batch) if Some(at) != except && batch.computed_crc() == batch.header().crc => {
                 if choice.offer(at as u64, batch.header()) {
                     break;
                 }
