@@ -53,7 +53,8 @@ fn main() -> Measured<()> {
     let root = tempfile::tempdir_in(root)?;
     println!("{:<58} {:>12} {:>12} {:>8}  goal", "", "quipu", "floor", "ratio");
     let chosen: Vec<_> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    let parts: [(&str, fn(&Path) -> Measured<()>); 4] =
+    type Part = fn(&Path) -> Measured<()>;
+    let parts: [(&str, Part); 4] =
         [("tail", tail), ("restart", restart), ("one", one_partition), ("many", many_partitions)];
     for (name, part) in parts {
         if chosen.is_empty() || chosen.iter().any(|chosen| chosen == name) {

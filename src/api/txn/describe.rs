@@ -57,8 +57,8 @@ fn described(id: Str<'_>, found: Transaction) -> TransactionState<'_> {
     }
 }
 
-/// Lists transactions by state, producer and, from version 1, how long they have been open. From version 2 by a regular
-/// expression on the transactional id.
+/// Lists transactions by state, producer and, from version 1, how long ago they began, whether or not they have ended
+/// since, as Kafka does: the state says that. From version 2 by a regular expression on the transactional id.
 pub async fn list_transactions<'a>(
     cx: &Context<'_>,
     request: ListTransactionsRequest<'a>,
@@ -83,9 +83,7 @@ pub async fn list_transactions<'a>(
             && (request.producer_id_filters.is_empty()
                 || request.producer_id_filters.contains(&found.producer_id))
             && (request.duration_filter < 0
-                || found.started_ms >= 0
-                    && found.status == Status::Ongoing
-                    && now.saturating_sub(found.started_ms) > request.duration_filter)
+                || now.saturating_sub(found.started_ms) > request.duration_filter)
             && pattern.as_ref().is_none_or(|pattern| pattern.is_match(id))
     };
     let states =

@@ -21,8 +21,8 @@ RATE = 200
 FLIGHTS_PER_S = 100
 JAVA = ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx300m"]
 COPY = [*JAVA, "-cp", f"{install.JAVA}/classes:{install.JAVA}/libs/*", "Copy"]
-FLIGHTS = [*JAVA, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
-FLIGHTS += ["-cp", f"{install.STREAMS}/classes:{install.STREAMS}/libs/*", "Flights"]
+FLIGHTS = [*JAVA, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true"]
+FLIGHTS += ["-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS", "-cp", f"{install.STREAMS}/classes:{install.STREAMS}/libs/*", "Flights"]
 # What the dead left behind is found within seconds: a run is short.
 OVERRIDES = [
     "transaction.abort.timed.out.transaction.cleanup.interval.ms=1000",
