@@ -643,6 +643,7 @@ fn group_settings(settings: &Settings) -> GroupSettings {
         consumer: ConsumerTimes {
             session_timeout_ms: settings.groups.consumer.session_timeout_ms,
             heartbeat_interval_ms: settings.groups.consumer.heartbeat_interval_ms,
+            assignment_interval_ms: settings.groups.consumer.assignment_interval_ms,
         },
         migration: Migration::named(&settings.groups.consumer_migration_policy).unwrap_or_default(),
         consumer_members_max: settings.groups.consumer.max_size,
@@ -691,6 +692,12 @@ fn consumer_times(state: &State, settings: &Settings) -> HashMap<String, Consume
                 bounds.heartbeat_interval_ms,
                 bounds.min_heartbeat_interval_ms,
                 bounds.max_heartbeat_interval_ms,
+            ),
+            assignment_interval_ms: own(
+                "consumer.assignment.interval.ms",
+                bounds.assignment_interval_ms,
+                bounds.min_assignment_interval_ms,
+                bounds.max_assignment_interval_ms,
             ),
         };
         Some((name, times))

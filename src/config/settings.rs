@@ -142,6 +142,12 @@ pub struct GroupTimes {
     pub min_heartbeat_interval_ms: i32,
     /// The most that a group may set for itself.
     pub max_heartbeat_interval_ms: i32,
+    /// Least time between two assignments: 0 for consumer groups here, 1,000 in Kafka.
+    pub assignment_interval_ms: i32,
+    /// The least that a group may set for itself.
+    pub min_assignment_interval_ms: i32,
+    /// The most that a group may set for itself.
+    pub max_assignment_interval_ms: i32,
     /// Members at most.
     pub max_size: usize,
 }
@@ -303,6 +309,17 @@ fn groups(layers: &Layers) -> GroupSettings {
                 heartbeat_interval_ms: layers.int(concat!("group.", $kind, ".heartbeat.interval.ms")),
                 min_heartbeat_interval_ms: layers.int(concat!("group.", $kind, ".min.heartbeat.interval.ms")),
                 max_heartbeat_interval_ms: layers.int(concat!("group.", $kind, ".max.heartbeat.interval.ms")),
+                assignment_interval_ms: layers.int(concat!("group.", $kind, ".assignment.interval.ms")),
+                min_assignment_interval_ms: layers.int(concat!(
+                    "group.",
+                    $kind,
+                    ".min.assignment.interval.ms"
+                )),
+                max_assignment_interval_ms: layers.int(concat!(
+                    "group.",
+                    $kind,
+                    ".max.assignment.interval.ms"
+                )),
                 max_size: layers.size(concat!("group.", $kind, ".max.size")),
             }
         };

@@ -85,11 +85,13 @@ pub struct ConsumerTimes {
     pub session_timeout_ms: i32,
     /// How often to report (5 s).
     pub heartbeat_interval_ms: i32,
+    /// Least time between two assignments: what changes meanwhile is assigned together (0 here, 1 s in Kafka).
+    pub assignment_interval_ms: i32,
 }
 
 impl Default for ConsumerTimes {
     fn default() -> Self {
-        Self { session_timeout_ms: 45_000, heartbeat_interval_ms: 5_000 }
+        Self { session_timeout_ms: 45_000, heartbeat_interval_ms: 5_000, assignment_interval_ms: 0 }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::config::value::ValueType::{Boolean, Int, List, Long, String};
 /// The rows: a line for the key, a line for its documentation.
 #[rustfmt::skip]
 pub const KEYS: &[ConfigKey] = &[
-    key("consumer.assignment.interval.ms", Int, Some("1000"), AtLeast(0)).not_yet().from("group.consumer.assignment.interval.ms")
+    key("consumer.assignment.interval.ms", Int, Some("0"), AtLeast(0)).acts().from("group.consumer.assignment.interval.ms")
         .doc("Least time between two assignments of a consumer group."),
     key("consumer.assignor.offload.enable", Boolean, Some("true"), Any).internal().from("group.consumer.assignor.offload.enable")
         .doc("Whether Kafka computes the assignment of a consumer group off its request threads."),

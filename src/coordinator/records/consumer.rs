@@ -357,7 +357,7 @@ mod tests {
         };
         let (_, value) = bytes(ConsumerRecord::Member("m".into(), Some(Arc::new(member))));
         let hex: String = value.unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, "000001010263032f6802027401000493e0010100120100002710020672616e6765040102030000");
+        assert_eq!(hex, "000000000263032f6802027400000493e0000100120100002710020672616e6765040102030000");
     }
 
     #[test]

@@ -11,7 +11,7 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Whether the dead-letter topic of a share group is created when it is missing."),
     key("errors.deadletterqueue.topic.name.prefix", String, Some("dlq."), Any).not_yet()
         .doc("What the name of a dead-letter topic must begin with."),
-    key("group.consumer.assignment.interval.ms", Int, Some("1000"), AtLeast(0)).cluster_wide().not_yet()
+    key("group.consumer.assignment.interval.ms", Int, Some("0"), AtLeast(0)).cluster_wide().acts()
         .doc("Least time between two assignments of a consumer group."),
     key("group.consumer.assignor.offload.enable", Boolean, Some("true"), Any).internal()
         .doc("Whether Kafka computes the assignment of consumer groups off its request threads."),
@@ -19,7 +19,7 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Assignors of consumer groups, the default one first."),
     key("group.consumer.heartbeat.interval.ms", Int, Some("5000"), AtLeast(1)).acts()
         .doc("How often members of a consumer group report."),
-    key("group.consumer.max.assignment.interval.ms", Int, Some("15000"), AtLeast(0)).not_yet()
+    key("group.consumer.max.assignment.interval.ms", Int, Some("15000"), AtLeast(0)).acts()
         .doc("Most that a consumer group may set as its least time between assignments."),
     key("group.consumer.max.heartbeat.interval.ms", Int, Some("15000"), AtLeast(1)).acts()
         .doc("Most that a consumer group may set as its heartbeat interval."),
@@ -29,7 +29,7 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Members of a consumer group at most."),
     key("group.consumer.migration.policy", String, Some("bidirectional"), OneOfAnyCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"])).acts()
         .doc("Which way a group may change between the classic and the consumer protocol while it has members."),
-    key("group.consumer.min.assignment.interval.ms", Int, Some("0"), AtLeast(0)).not_yet()
+    key("group.consumer.min.assignment.interval.ms", Int, Some("0"), AtLeast(0)).acts()
         .doc("Least that a consumer group may set as its least time between assignments."),
     key("group.consumer.min.heartbeat.interval.ms", Int, Some("5000"), AtLeast(1)).acts()
         .doc("Least that a consumer group may set as its heartbeat interval."),

@@ -105,7 +105,8 @@ impl Consumer {
             })),
         };
         let owned = embedded::by_id(&said.owned, topics);
-        let planned = self.plan(now, id, &found, subscription, Some(&owned), topics, settings, records);
+        // It would join again and again until it is in the group's epoch, so nothing waits for others.
+        let planned = self.plan(now, id, &found, subscription, Some(&owned), 0, topics, settings, records);
         let planned = planned.map_err(|refused| refuse(refused.code))?;
 
         if let Some(old) = &found.replaces {

@@ -152,7 +152,9 @@ impl Consumer {
         let subscription = beat.subscription(&found.subscription);
         let rebalance_timeout_ms = subscription.rebalance_timeout_ms;
         let owned = if beat.epoch == JOIN { Some(Partitions::default()) } else { beat.owned.clone() };
-        let planned = self.plan(now, id, &found, subscription, owned.as_ref(), topics, settings, records)?;
+        let waits = Millis::from(times.assignment_interval_ms);
+        let planned =
+            self.plan(now, id, &found, subscription, owned.as_ref(), waits, topics, settings, records)?;
 
         if let Some(old) = &found.replaces {
             self.cancel_timers(old);
@@ -181,7 +183,7 @@ impl Consumer {
     }
 
     /// What a member's new subscription, and what it says that it has, make of the group and of the member: adds the
-    /// records.
+    /// records. A new assignment `waits` so long after the last one; until then members go on with that.
     #[expect(clippy::too_many_arguments, reason = "all of it is the request's, or the world's")]
     pub(super) fn plan(
         &mut self,
@@ -190,6 +192,7 @@ impl Consumer {
         found: &Found,
         subscription: Subscription,
         owned: Option<&Partitions>,
+        waits: Millis,
         topics: &dyn TopicLookup,
         settings: &GroupSettings,
         records: &mut Vec<Record>,
@@ -241,13 +244,15 @@ impl Consumer {
 
         let mut target = found.target.clone();
         let mut target_epoch = self.target_epoch;
-        if epoch > self.target_epoch {
+        let is_due = self.members.is_empty() || self.assigned_at.is_none_or(|at| now.tick >= at + waits);
+        if epoch > self.target_epoch && is_due {
             let mut draft = Draft::new(self);
             draft.changed = Some((id, &subscription));
             draft.removed = found.replaces.as_slice();
             draft.resolved = resolved_in(records);
             target = draft.target(epoch, id, &found.target, settings.assignors[0], topics, records);
             target_epoch = epoch;
+            self.assigned_at = Some(now.tick);
         }
 
         let next = self.reconcile(id, &found.current, &target, target_epoch, owned).map(Arc::new);

@@ -190,7 +190,7 @@ impl ConsumerState {
     }
 }
 
-/// A consumer group. All but the last two fields are kept, and change only in [`Consumer::replay`].
+/// A consumer group. All but the last three fields are kept, and change only in [`Consumer::replay`].
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Consumer {
     /// `None` when there is no such group.
@@ -205,6 +205,8 @@ pub(crate) struct Consumer {
     static_members: HashMap<Arc<str>, MemberId>,
     /// The state of the topics that the epoch is known to be up to date with.
     topics_seen: Option<i64>,
+    /// When the target assignment was computed last, by the monotonic clock; `None` before the first time since the start.
+    assigned_at: Option<Millis>,
     pub(crate) timers: Timers,
 }
 

@@ -286,6 +286,27 @@ fn an_empty_group_changes_its_kind_and_keeps_its_offsets() {
 }
 
 #[test]
+fn what_changes_within_the_assignment_interval_is_assigned_together() {
+    let mut sim = Sim::over(6);
+    sim.settings.consumer.assignment_interval_ms = 1_000;
+    assert_eq!(assignment(&sim.enter("a")).len(), 6, "the first member waits for nobody");
+    let second = sim.enter("b");
+    assert_eq!((second.epoch, assignment(&second).len()), (1, 0));
+    sim.pass(999);
+    sim.enter("c");
+    assert_eq!(sim.beat(Sim::quiet("a", 1)).unwrap().assignment, None, "nothing moves yet");
+    assert_eq!(sim.group.consumer.state(), ConsumerState::Assigning);
+    sim.pass(1);
+    let told = sim.beat(Sim::quiet("a", 1)).unwrap();
+    assert_eq!(assignment(&told).len(), 2, "one assignment for both");
+    // A restart forgets when that was, so nobody waits longer than without one.
+    sim.restart();
+    sim.beat(Sim::quiet("c", -1)).unwrap();
+    sim.beat(Sim::quiet("b", 1)).unwrap();
+    assert_ne!(sim.group.consumer.state(), ConsumerState::Assigning);
+}
+
+#[test]
 fn members_go_on_after_a_restart() {
     let mut sim = Sim::over(4);
     pair(&mut sim);
