@@ -141,10 +141,10 @@ fn rebalance(members: usize) -> Measured<Duration> {
             |work: &'static str| std::thread::Builder::new().name(work.into()).stack_size(STACK_BYTES);
         let mut all = Vec::with_capacity(members + 1);
         for _ in 0..members {
-            all.push(spawn("member").spawn_scoped(scope, &member)?);
+            all.push(spawn("member").spawn_scoped(scope, member)?);
         }
         stable.wait();
-        all.push(spawn("newcomer").spawn_scoped(scope, &newcomer)?);
+        all.push(spawn("newcomer").spawn_scoped(scope, newcomer)?);
         std::thread::sleep(ARRIVES);
         let began = Instant::now();
         told.wait();
