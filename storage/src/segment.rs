@@ -402,6 +402,29 @@ impl Walk<'_> {
         Ok(Some(met))
     }
 
+    /// Passes batches as [`Walk::next`] would, with the same checks but without telling of each: those that end in front
+    /// of `limit`, hold no offset from `upto` on and are as they should be. The last two are left to `next`.
+    pub(crate) fn pass_good(&mut self, limit: u64, upto: Offset) {
+        let end = self.end.min(limit);
+        let bytes = self.map.as_ref().filter(|_| self.position < end);
+        let Some(mut rest) = bytes.and_then(|map| map.bytes(self.position..end)) else { return };
+        let (mut passed, mut offset) = ([None; 3], self.expected);
+        while let Ok(header) = BatchHeader::parse(rest) {
+            let good = header.base_offset == offset
+                && header.last_offset_delta >= 0
+                && header.last_offset() < upto
+                && header.last_offset() < Offset::MAX;
+            let Some(behind) = rest.get(header.size_bytes()..).filter(|_| good) else { break };
+            passed = [passed[1], passed[2], Some(Place { position: end - rest.len() as u64, offset })];
+            offset = header.last_offset() + 1;
+            rest = behind;
+        }
+        if let [before, Some(Place { position, offset }), Some(_)] = passed {
+            self.previous = before.unwrap_or(self.previous);
+            (self.position, self.expected) = (position, offset);
+        }
+    }
+
     /// Goes on behind damage: at the next batch that is whole, unless that begins behind `offset`. False if it does.
     pub(crate) fn pass_damage(&mut self, offset: Offset) -> bool {
         let Some(map) = &self.map else { return false };

@@ -297,6 +297,7 @@ fn span(
         }
         let limit = first.position.saturating_add(budget).min(size);
         let (mut last, mut whole) = (first, None);
+        walk.pass_good(limit, upto);
         // Each header is looked at: what is handed out are the batches that were written here, as far as that shows.
         let exhausted = loop {
             match walk.next() {
