@@ -43,7 +43,7 @@ const LARGE_BATCH_BYTES: usize = MIB - 4 * KIB;
 const IN_FLIGHT: usize = 5;
 /// How long a load runs before and while it is measured.
 const WARM_UP: Duration = Duration::from_millis(1_000);
-const MEASURED: Duration = Duration::from_millis(4_000);
+const MEASURED: Duration = Duration::from_millis(3_000);
 const PATIENCE: Duration = Duration::from_secs(120);
 const PRODUCE_VERSION: i16 = 9;
 
@@ -88,7 +88,8 @@ fn tail(dir: &Path) -> Measured<()> {
     broker.kill()?;
     let log = largest_file(&data)?;
     for (temperature, cold) in [("cached", false), ("not cached", true)] {
-        let forget = || if cold { forget_pages(&log) } else { Ok(()) };
+        // What a kill left unwritten is written first: how fast a disk takes a GiB is not recovery.
+        let forget = || if cold { forget_pages(&log) } else { Ok(File::open(&log)?.sync_all()?) };
         forget()?;
         let began = Instant::now();
         let bytes = read_whole(&log)?;
@@ -128,24 +129,23 @@ fn restart(dir: &Path) -> Measured<()> {
     Ok(())
 }
 
-/// `sync` on one partition, beside a loop of write and sync.
+/// `sync` on one partition, beside a loop of write and sync. In turns, and the best of each: others who use the disk
+/// meanwhile slow down one or the other.
 fn one_partition(dir: &Path) -> Measured<()> {
+    const TURNS: usize = 3;
     for (batch, name) in [(BATCH_BYTES, "16 KiB"), (LARGE_BATCH_BYTES, "1 MiB")] {
-        let floor = sync_floor(dir, batch)?;
         let broker = Broker::start(&dir.join(format!("data-{batch}")), &[])?;
         broker.create_topic("one", 1)?;
         let frames = [produce_frame("one", 0..1, batch)?];
-        let alone = broker.load_in_flight(&frames, 1, 1, Until::Time(MEASURED))?;
-        let goal = ">= 1x";
+        let (mut floor, mut alone, mut own) = (0f64, 0f64, 0f64);
+        for _ in 0..TURNS {
+            floor = floor.max(sync_floor(dir, batch)?);
+            alone = alone.max(broker.load_in_flight(&frames, 1, 1, Until::Time(MEASURED))?);
+            own = own.max(broker.load(&frames, 1, Until::Time(MEASURED))?);
+        }
         line(&format!("sync, one partition, {name} batches, 1 in flight"), alone, floor, "MB/s", "");
-        let own = broker.load(&frames, 1, Until::Time(MEASURED))?;
-        line(
-            &format!("sync, one partition, {name} batches, {IN_FLIGHT} in flight"),
-            own,
-            floor,
-            "MB/s",
-            goal,
-        );
+        let what = format!("sync, one partition, {name} batches, {IN_FLIGHT} in flight");
+        line(&what, own, floor, "MB/s", ">= 1x");
         broker.kill()?;
     }
     Ok(())
@@ -162,12 +162,19 @@ fn many_partitions(dir: &Path) -> Measured<()> {
     broker.create_topic("many", PARTITIONS)?;
     let all: Result<Vec<_>, _> =
         (0..PRODUCERS).map(|producer| produce_frame("many", per_producer(producer), BATCH_BYTES)).collect();
-    let many = broker.load(&all?, PRODUCERS as usize, Until::Time(MEASURED))?;
+    let all = all?;
+    let many = broker.load(&all, PRODUCERS as usize, Until::Time(MEASURED))?;
+    let together = Broker::start(&dir.join("together"), &["quipu.sync.method=syncfs"])?;
+    together.create_topic("many", PARTITIONS)?;
+    let syncfs = together.load(&all, PRODUCERS as usize, Until::Time(MEASURED))?;
+    line("sync, 1,000 partitions, syncfs beside fdatasync", syncfs, many, "MB/s", "");
+    together.kill()?;
     for (batch, name) in [(BATCH_BYTES, "16 KiB"), (LARGE_BATCH_BYTES, "1 MiB")] {
         let frames = [produce_frame("one", 0..1, batch)?];
         let one = broker.load(&frames, PRODUCERS as usize, Until::Time(MEASURED))?;
-        let what = format!("sync, 16 producers, 1,000 partitions beside one of {name}");
-        line(&what, many, one, "MB/s", ">= 0.33x");
+        let what = format!("sync, 16 producers, 1,000 partitions beside one, {name}");
+        // The same batches, that is the goal; with batches of the size of the whole request it is the disk's width.
+        line(&what, many, one, "MB/s", if batch == BATCH_BYTES { ">= 0.33x" } else { "" });
     }
     broker.kill()?;
     Ok(())

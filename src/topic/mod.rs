@@ -415,7 +415,11 @@ fn side_by_side(partitions: &[Arc<Partition>], work: impl Fn(&Partition) + Sync)
 fn log_config(config: &TopicConfig) -> LogConfig {
     LogConfig {
         segment_bytes: config.segment_bytes.max(0) as u64,
-        segment_ms: config.segment_ms,
+        // What may wait only so long for compaction must not stay in the active segment for longer.
+        segment_ms: match config.cleanup.compact {
+            true => config.segment_ms.min(config.max_compaction_lag_ms),
+            false => config.segment_ms,
+        },
         index_interval_bytes: config.index_interval_bytes.max(0) as u64,
         timestamp_type: match config.timestamp_type {
             TimestampType::CreateTime => quipu_storage::TimestampType::CreateTime,

@@ -3,28 +3,30 @@
 //! Offsets never change, and the offsets of a segment stay without a gap: where whole batches go, an empty batch without
 //! a producer (a *filler*) stands for their range. So a log that was compacted is checked after a crash like any other.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 
 use quipu_protocol::record::{
-    Attributes, BATCH_HEADER_BYTES, BATCH_OVERHEAD_BYTES, BatchHeader, BatchView, RecordView, crc32c,
-    position, read_varint,
+    Attributes, BATCH_HEADER_BYTES, BATCH_OVERHEAD_BYTES, BatchHeader, BatchView, RecordView, Records,
+    crc32c, position, read_varint, write_varint, write_varlong,
 };
 
 use crate::compress::{Codec, compress, expansion_limit};
 use crate::record::{OpenBatch, RecordsError};
-use crate::types::{Millis, NO_TIMESTAMP, Offset};
+use crate::types::{Millis, NO_TIMESTAMP, Offset, ProducerId};
 
 /// What a compacted topic keeps. Kafka's topic keys.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Policy {
-    /// Records younger than this are left alone (`min.compaction.lag.ms`).
+    /// Records younger than this are left alone (`min.compaction.lag.ms`); 0 leaves none alone, not even those with a
+    /// time that is yet to come.
     pub min_lag_ms: Millis,
     /// Records older than this are compacted however little there is to gain (`max.compaction.lag.ms`).
     pub max_lag_ms: Millis,
-    /// Share of bytes never compacted that is worth a round (`min.cleanable.dirty.ratio`, 0 to 1).
+    /// A round is worth it if more than this share of bytes was never compacted (`min.cleanable.dirty.ratio`, 0 to 1).
     pub min_dirty_ratio: f64,
-    /// How long a tombstone stays after the first round that could have dropped it (`delete.retention.ms`).
+    /// How long a tombstone stays after the first round that could have dropped it, and a transaction's marker after the
+    /// first round that met nothing else of it (`delete.retention.ms`).
     pub delete_retention_ms: Millis,
     /// Memory for the newest offset of each key (`log.cleaner.dedupe.buffer.size`). With more keys than fit, a round
     /// covers less of the log.
@@ -53,10 +55,11 @@ impl KeyMap {
         u128::from(self.hashers.0.hash_one(key)) << 64 | u128::from(self.hashers.1.hash_one(key))
     }
 
-    /// Notes that `key` stands at `offset`, which is above all offsets before. False when there is no room.
-    pub(crate) fn insert(&mut self, key: &[u8], offset: Offset) -> bool {
+    /// Notes that `key` stands at `offset`, which is above all offsets before. False when there is no room, unless it
+    /// `must` be noted.
+    pub(crate) fn insert(&mut self, key: &[u8], offset: Offset, must: bool) -> bool {
         let hash = self.hash(key);
-        if self.newest.len() >= self.limit && !self.newest.contains_key(&hash) {
+        if !must && self.newest.len() >= self.limit && !self.newest.contains_key(&hash) {
             return false;
         }
         self.newest.insert(hash, offset);
@@ -129,6 +132,53 @@ pub(crate) fn emptied(header: &BatchHeader) -> Vec<u8> {
     encode(BatchHeader { records_count: 0, max_timestamp: NO_TIMESTAMP, attributes, ..*header }, &[])
 }
 
+/// Attribute bit of a batch whose base timestamp is the time from which on it may go (KIP-534).
+const DELETE_HORIZON: i16 = 0x40;
+
+/// A transaction marker that has nothing to end any more, with the time from which on it may go. As in Kafka, that time
+/// takes the place of the base timestamp, and the record's own is told relative to it.
+pub(crate) fn with_delete_horizon(batch: &BatchView<'_>, horizon: Millis) -> Result<Vec<u8>, RecordsError> {
+    let header = *batch.header();
+    let mut payload = Vec::new();
+    for record in Records::new(batch.payload(), header.records_count) {
+        let record = record?;
+        let timestamp = header.base_timestamp.wrapping_add(record.timestamp_delta);
+        let mut body = vec![0];
+        write_varlong(&mut body, timestamp.wrapping_sub(horizon));
+        write_varint(&mut body, record.offset_delta);
+        for part in [record.key, record.value] {
+            write_varint(&mut body, part.map_or(-1, |part| part.len() as i32));
+            body.extend_from_slice(part.unwrap_or_default());
+        }
+        // Markers have no headers.
+        write_varint(&mut body, 0);
+        write_varint(&mut payload, body.len() as i32);
+        payload.extend_from_slice(&body);
+    }
+    let attributes = Attributes(header.attributes.0 | DELETE_HORIZON);
+    Ok(encode(BatchHeader { attributes, base_timestamp: horizon, ..header }, &payload))
+}
+
+/// Which markers still end something: what a pass over the log, from its start, has met of each producer's transaction
+/// under way.
+#[derive(Debug, Default)]
+pub(crate) struct Transactions(HashSet<ProducerId>);
+
+impl Transactions {
+    /// Whether the batch is a marker of whose transaction no batch is left. Call it for every batch, in order.
+    pub(crate) fn ends_nothing(&mut self, header: &BatchHeader) -> bool {
+        if !header.attributes.is_transactional() {
+            return false;
+        }
+        if header.attributes.is_control() {
+            return !self.0.remove(&header.producer_id);
+        }
+        // A batch without records counts: it is what its producer is known by, and a restart replays it.
+        self.0.insert(header.producer_id);
+        false
+    }
+}
+
 /// An empty batch that stands for the offsets from `first` to `last`.
 pub(crate) fn filler(first: Offset, last: Offset, leader_epoch: i32) -> Vec<u8> {
     let header = BatchHeader {
@@ -162,7 +212,7 @@ fn encode(mut header: BatchHeader, payload: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use quipu_protocol::record::{BatchBuilder, Header, Records};
+    use quipu_protocol::record::{BatchBuilder, Header};
 
     fn batch(codec: Codec) -> Vec<u8> {
         let mut builder = BatchBuilder::new().base_offset(100).producer(7, 1, 40);
@@ -237,11 +287,13 @@ mod tests {
     fn a_full_map_takes_known_keys_only() {
         let mut map = KeyMap::new(0);
         for n in 0..1_024i64 {
-            assert!(map.insert(&n.to_be_bytes(), n));
+            assert!(map.insert(&n.to_be_bytes(), n, false));
         }
-        assert!(!map.insert(b"new", 2_000));
-        assert!(map.insert(&5i64.to_be_bytes(), 2_000));
+        assert!(!map.insert(b"new", 2_000, false));
+        assert!(map.insert(&5i64.to_be_bytes(), 2_000, false));
         assert!(map.has_newer(&5i64.to_be_bytes(), 5));
         assert!(!map.has_newer(b"new", 0));
+        assert!(map.insert(b"new", 2_000, true));
+        assert!(map.has_newer(b"new", 0));
     }
 }

@@ -60,8 +60,8 @@ pub(crate) fn open(
         }
         let end_offset = end.0.unwrap_or(base).max(if next.is_none() { vouched } else { base });
         let (limit, interval) = (config.segment_limit(), config.index_interval_bytes);
-        let segment = Segment::stored(disk, dir, base, end_offset, end.1, limit, interval)
-            .among(&config.open_segments);
+        let segment =
+            Segment::stored(disk, dir, base, end_offset, end.1, limit, interval).among(&config.open_segments);
         if let Some(list) = list {
             segment.set_aborted(list);
         }

@@ -92,8 +92,8 @@ pub use error::{
     AppendError, BatchError, CorruptMessage, Damage, DeleteError, Fence, InvalidRecord, OpenError, ReadError,
 };
 pub use log::{
-    Appended, Appender, Chore, Clean, CleanError, CleanReport, Flush, Origin, ReadSlices, Reader, Replacement,
-    ScrubPlace, Scrubbed,
+    Appended, Appender, Chore, Clean, CleanError, CleanReport, Flush, Origin, ReadSlices, Reader,
+    Replacement, ScrubPlace, Scrubbed,
 };
 pub use marker::{Aborted, Marker};
 pub use open::OpenSegments;

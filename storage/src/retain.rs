@@ -18,7 +18,8 @@ pub struct SegmentFacts {
     pub end_offset: Offset,
     /// Its size.
     pub size_bytes: u64,
-    /// Its greatest timestamp; -1 when it has none, and then it never expires.
+    /// Its greatest timestamp, or when its file was last written to if its records carry none (as in Kafka); -1 when that
+    /// is not known either, and then it never expires.
     pub max_timestamp: Millis,
 }
 

@@ -118,16 +118,11 @@ pub(crate) fn read_cleaned(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<Cleane
     Ok(Vec::new())
 }
 
-/// Where the segment begins that the oldest valid recovery point lies in. Segments before it are never scanned again,
-/// whichever of the points is believed; `None` when there is no point.
-pub(crate) fn oldest_point(disk: &dyn Disk, dir: &Path) -> io::Result<Option<Offset>> {
+/// Where the valid recovery points lie: the base offset of the segment, and the position in it.
+pub(crate) fn points(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<(Offset, u64)>> {
     let entries = disk.list(dir)?;
-    let mut oldest = None;
-    for snapshot in snapshots(disk, dir, &entries) {
-        let segment = snapshot?.segment;
-        oldest = Some(oldest.map_or(segment, |known: Offset| known.min(segment)));
-    }
-    Ok(oldest)
+    let points = snapshots(disk, dir, &entries);
+    points.map(|snapshot| snapshot.map(|snapshot| (snapshot.segment, snapshot.position))).collect()
 }
 
 fn write(disk: &dyn Disk, dir: &Path, offset: Offset, suffix: &str, bytes: &[u8]) -> io::Result<()> {

@@ -5,12 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use quipu_protocol::record::BatchBuilder;
+use quipu_protocol::record::{Attributes, BatchBuilder};
 use quipu_storage::compact::Policy;
 use quipu_storage::compress::Codec;
 use quipu_storage::disk::{Disk, MemoryDisk};
 use quipu_storage::record::OpenBatch;
-use quipu_storage::{Appender, CheckedBatch, LogConfig, Origin, Reader, open};
+use quipu_storage::retain;
+use quipu_storage::{Appender, CheckedBatch, LogConfig, Marker, Origin, Reader, open};
 
 const EAGER: Policy = Policy {
     min_lag_ms: 0,
@@ -293,4 +294,183 @@ fn i9_a_producer_is_still_known_by_its_last_batch() {
     );
     let next = idempotent(3);
     appender.append(&CheckedBatch::check(&next).unwrap(), Origin::Producer, 2_000).unwrap();
+}
+
+/// A transaction of one record with each of `keys`, and its end.
+fn transact(appender: &mut Appender, producer_id: i64, sequence: i32, keys: &[&str], is_commit: bool) {
+    for (sequence, key) in (sequence..).zip(keys) {
+        let mut batch = BatchBuilder::new()
+            .producer(producer_id, 0, sequence)
+            .attributes(Attributes::default().with_transactional(true));
+        batch.push(1_000, Some(key.as_bytes()), Some(b"of a transaction"), &[]);
+        let batch = batch.finish();
+        let checked = CheckedBatch::check(&batch).unwrap();
+        appender.append(&checked, Origin::Transaction, 1_000).unwrap();
+    }
+    let marker =
+        Marker { producer_id, producer_epoch: 0, is_commit, coordinator_epoch: 3, has_own_epoch: false };
+    appender.end_transaction(&marker, true, 1_000).unwrap();
+}
+
+/// Offsets of the markers that are there, and of those that have a time to go.
+fn markers(reader: &Reader) -> (Vec<i64>, Vec<i64>) {
+    let (mut all, mut leaving, mut next) = (Vec::new(), Vec::new(), 0);
+    while next < reader.end_offset() {
+        let read = reader.read(next, 4_096, reader.end_offset(), true).unwrap();
+        for batch in read.batches().filter(|batch| batch.header().attributes.is_control()) {
+            let header = batch.header();
+            assert_eq!(batch.computed_crc(), header.crc);
+            let marker = Marker::read(&batch).expect("still a marker");
+            assert_eq!((marker.coordinator_epoch, header.max_timestamp), (3, 1_000));
+            let open = OpenBatch::new(&batch, 1 << 20).unwrap();
+            let record = open.records().next().unwrap().unwrap();
+            assert_eq!(open.timestamp(&record), 1_000, "the record's own time stays");
+            all.push(header.base_offset);
+            if header.attributes.has_delete_horizon() {
+                leaving.push(header.base_offset);
+            }
+        }
+        next = read.next_offset;
+    }
+    (all, leaving)
+}
+
+#[test]
+fn c4_a_marker_goes_once_nothing_of_its_transaction_was_left_for_the_delay() {
+    for is_commit in [true, false] {
+        let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+        let dir = Path::new("/log");
+        let (mut appender, reader) = open(Arc::clone(&disk), dir, config(), 0).unwrap();
+        // Offsets 0 to 2, superseded below; its producer goes on, or its last batch would be kept.
+        transact(&mut appender, 7, 0, &["k0", "k1"], is_commit);
+        // Offsets 3 and 4: what is committed of it stays for ever.
+        transact(&mut appender, 8, 0, &["stays"], true);
+        transact(&mut appender, 8, 1, &["last"], true);
+        fill(&mut appender, 60, 3, 1_000);
+        transact(&mut appender, 7, 2, &["last of 7"], true);
+        fill(&mut appender, 60, 3, 1_000);
+        let (written, _) = markers(&reader);
+        assert_eq!((written.len(), &written[..3]), (4, &[2, 4, 6][..]));
+        // The first round takes the records away, the second meets a marker without them, and the third may drop it.
+        clean(&mut appender, &reader, &EAGER, 5_000);
+        assert_eq!(markers(&reader), (written.clone(), vec![]), "commit {is_commit}");
+        fill(&mut appender, 60, 3, 1_000);
+        clean(&mut appender, &reader, &EAGER, 5_010);
+        assert_eq!(markers(&reader), (written.clone(), vec![2]));
+        fill(&mut appender, 60, 3, 1_000);
+        clean(&mut appender, &reader, &EAGER, 5_109);
+        assert_eq!(markers(&reader), (written.clone(), vec![2]), "a millisecond too early");
+        assert_eq!(reader.aborted(0, 3).unwrap().len(), usize::from(!is_commit));
+        fill(&mut appender, 60, 3, 1_000);
+        clean(&mut appender, &reader, &EAGER, 5_110);
+        assert_eq!(markers(&reader), (written[1..].to_vec(), vec![]));
+        assert_eq!(reader.aborted(0, 3).unwrap(), []);
+        // A restart that has to read all of it again opens no transaction that nobody ends.
+        drop(appender);
+        for entry in disk.list(dir).unwrap().iter().filter(|entry| entry.name.ends_with(".snap")) {
+            disk.remove_file(&dir.join(&entry.name)).unwrap();
+        }
+        let (_appender, reopened) = open(disk, dir, config(), 6_000).unwrap();
+        assert_eq!(reopened.last_stable_offset(reopened.end_offset()), reopened.end_offset());
+        assert_eq!(markers(&reopened), markers(&reader));
+    }
+}
+
+#[test]
+fn c3_only_the_active_segment_waits() {
+    let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+    let (mut appender, reader) = open(disk, Path::new("/log"), config(), 0).unwrap();
+    fill(&mut appender, 200, 1, 1_000);
+    appender.roll().unwrap();
+    let sealed_upto = reader.end_offset();
+    let written = fill(&mut appender, 3, 2, 1_000);
+    clean(&mut appender, &reader, &EAGER, 2_000);
+    let found = read_all(&reader);
+    let sealed: Vec<_> = found.iter().filter(|record| record.0 < sealed_upto).collect();
+    assert_eq!(sealed.len(), 1, "{sealed:?}");
+    assert_eq!(found.len(), 1 + written.len());
+}
+
+#[test]
+fn c3_a_record_is_compacted_when_the_oldest_has_waited_long_enough() {
+    let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+    let (mut appender, reader) = open(disk, Path::new("/log"), config(), 0).unwrap();
+    // One segment whose first record is old and whose others are young.
+    let mut next = 0;
+    append(&mut appender, &[(0, false)], Codec::None, &mut next, 1_000);
+    append(&mut appender, &[(0, false), (0, false)], Codec::None, &mut next, 9_000);
+    appender.roll().unwrap();
+    append(&mut appender, &[(1, false)], Codec::None, &mut next, 9_000);
+    chores(&mut appender);
+    appender.sync().unwrap();
+    let plan = |appender: &mut Appender, policy: Policy, now| {
+        appender.plan_clean(&policy, reader.end_offset(), now).unwrap().is_some()
+    };
+    let never = Policy { min_dirty_ratio: 1.0, ..EAGER };
+    assert!(!plan(&mut appender, never, 9_000), "a share of one is more than all of it");
+    let within = Policy { max_lag_ms: 8_000, ..never };
+    assert!(!plan(&mut appender, within, 9_000), "not longer than allowed");
+    assert!(plan(&mut appender, within, 9_001));
+    let young = Policy { min_lag_ms: 1, ..EAGER };
+    assert!(!plan(&mut appender, young, 9_000), "its youngest record is too young");
+    assert!(plan(&mut appender, young, 9_001));
+    assert!(plan(&mut appender, EAGER, 0), "without a lag a time to come is no reason to wait");
+}
+
+#[test]
+fn c6_more_keys_than_memory_take_more_rounds() {
+    const KEYS: usize = 5_000;
+    let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+    let log = LogConfig { segment_bytes: 20_000, ..LogConfig::default() };
+    let (mut appender, reader) = open(disk, Path::new("/log"), log, 0).unwrap();
+    for round in 0..2 {
+        for keys in (0..KEYS).collect::<Vec<_>>().chunks(50) {
+            let mut batch = BatchBuilder::new();
+            for key in keys {
+                batch.push(1_000, Some(&key.to_be_bytes()), Some(format!("{round}").as_bytes()), &[]);
+            }
+            let batch = batch.finish();
+            appender.append(&CheckedBatch::check(&batch).unwrap(), Origin::Producer, 1_000).unwrap();
+        }
+    }
+    appender.roll().unwrap();
+    chores(&mut appender);
+    appender.sync().unwrap();
+    // Room for 1,024 keys, which is the floor.
+    let small = Policy { map_bytes: 1, ..EAGER };
+    let (mut rounds, mut covered) = (0, 0);
+    while let Some(round) = appender.plan_clean(&small, reader.end_offset(), 2_000).unwrap() {
+        let report = round.run(|new| appender.replace(new)).unwrap();
+        assert!(report.covered_upto > covered, "stuck at {covered}");
+        assert!(report.covered_upto - covered <= 1_024, "more keys than there is room for");
+        covered = report.covered_upto;
+        rounds += 1;
+    }
+    assert!(rounds >= 2 * KEYS / 1_024 && covered == 2 * KEYS as i64, "{rounds} rounds, up to {covered}");
+    let mut records = 0;
+    let mut next = 0;
+    while next < reader.end_offset() {
+        let read = reader.read(next, 1 << 20, reader.end_offset(), true).unwrap();
+        records += read.batches().map(|batch| batch.header().records_count).sum::<i32>();
+        next = read.next_offset;
+    }
+    assert_eq!(records, KEYS as i32, "each key once");
+}
+
+#[test]
+fn r1_what_has_no_time_expires_by_that_of_its_file() {
+    let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+    let (mut appender, reader) = open(Arc::clone(&disk), Path::new("/log"), config(), 0).unwrap();
+    for _ in 0..100 {
+        let mut batch = BatchBuilder::new();
+        batch.push(-1, None, Some(&[7; 100]), &[]);
+        let batch = batch.finish();
+        appender.append(&CheckedBatch::check(&batch).unwrap(), Origin::Producer, 0).unwrap();
+    }
+    let first = Path::new("/log").join(format!("{:020}.log", 0));
+    let written_ms = disk.modified_ms(&first).unwrap().unwrap();
+    let week = retain::Policy { keep_ms: Some(7 * 86_400_000), keep_bytes: None };
+    let end = reader.end_offset();
+    assert_eq!(appender.retain(&week, end, written_ms + 7 * 86_400_000).unwrap(), 0, "as old as allowed");
+    assert_eq!(appender.retain(&week, end, written_ms + 8 * 86_400_000).unwrap(), end);
 }

@@ -11,8 +11,8 @@ pub const KEYS: &[ConfigKey] = &[
         .doc("What happens to old data: delete drops whole segments past the retention limits, compact keeps the last record of each key, both do both, and an empty list keeps everything. Quipu does not compact yet; compacted topics keep everything."),
     key("compression.gzip.level", Int, Some("-1"), GzipLevel).acts().from("compression.gzip.level")
         .doc("Level used when the broker itself compresses with gzip."),
-    key("compression.lz4.level", Int, Some("9"), Between(1, 17)).not_yet().from("compression.lz4.level")
-        .doc("Level used when the broker itself compresses with lz4."),
+    key("compression.lz4.level", Int, Some("9"), Between(1, 17)).from("compression.lz4.level")
+        .doc("Level used when Kafka itself compresses with lz4. Quipu's lz4 has one level, a fast one, whatever is set; each level can be read."),
     key("compression.type", String, Some("producer"), OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"])).acts().from("compression.type")
         .doc("Codec in which batches are kept: one that comes in another is compressed anew. The value producer keeps each as it was sent."),
     key("compression.zstd.level", Int, Some("3"), Between(-131_072, 22)).acts().from("compression.zstd.level")

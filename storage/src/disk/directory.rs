@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use super::pass::PassingFile;
 use super::{DirLock, Disk, DiskFile, Entry, FileSystem, LockError, Map, OpenMode};
+use crate::types::Millis;
 
 /// Name of the file that is locked to claim a data directory.
 const LOCK_FILE: &str = ".lock";
@@ -76,6 +77,10 @@ impl Disk for DirectoryDisk {
         Ok(entries)
     }
 
+    fn modified_ms(&self, path: &Path) -> io::Result<Option<Millis>> {
+        Ok(Some(modified_ms(&fs::metadata(path)?)))
+    }
+
     fn file_system(&self, dir: &Path) -> io::Result<Arc<dyn FileSystem>> {
         if !syncfs_reports_errors() {
             let reason = "syncfs reports failed writes since Linux 5.8 only";
@@ -117,6 +122,10 @@ impl Disk for DirectoryDisk {
         let _ = writeln!(file, "{}", std::process::id());
         Ok(DirLock::new(file))
     }
+}
+
+fn modified_ms(metadata: &fs::Metadata) -> Millis {
+    metadata.mtime().saturating_mul(1_000).saturating_add(metadata.mtime_nsec() / 1_000_000)
 }
 
 /// A file system by one of its directories. The system tells each open file of the failed writes since that was opened,
@@ -232,6 +241,10 @@ impl DiskFile for SystemFile {
 }
 
 impl SystemFile {
+    pub(super) fn modified_ms(&self) -> io::Result<Millis> {
+        Ok(modified_ms(&self.file.metadata()?))
+    }
+
     fn extend(&self, to: u64) -> io::Result<()> {
         if self.size_bytes()? < to { self.file.set_len(to) } else { Ok(()) }
     }

@@ -12,6 +12,7 @@ use rustix::fs::MemfdFlags;
 
 use super::directory::SystemFile;
 use super::{DirLock, Disk, DiskFile, Entry, LockError, OpenMode};
+use crate::types::Millis;
 
 /// A file system in memory. Clones share it; its contents live until the last clone and open file are gone.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +41,11 @@ fn not_found() -> io::Error {
 impl Disk for MemoryDisk {
     fn is_volatile(&self) -> bool {
         true
+    }
+
+    fn modified_ms(&self, path: &Path) -> io::Result<Option<Millis>> {
+        let names = self.names.lock();
+        names.files.get(path).ok_or_else(not_found)?.modified_ms().map(Some)
     }
 
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {

@@ -13,6 +13,7 @@ mod reserve;
 pub(crate) mod state;
 
 pub use crate::map::Map;
+use crate::types::Millis;
 pub use directory::DirectoryDisk;
 pub use memory::MemoryDisk;
 pub use reserve::ReserveDisk;
@@ -33,6 +34,12 @@ pub trait Disk: Send + Sync + Debug {
 
     /// Removes a directory with all it holds.
     fn remove_dir_all(&self, dir: &Path) -> io::Result<()>;
+
+    /// When a file was last written to, in milliseconds since 1970; `None` where that is not known.
+    fn modified_ms(&self, path: &Path) -> io::Result<Option<Millis>> {
+        let _ = path;
+        Ok(None)
+    }
 
     /// Makes names that were created, changed or removed in `dir` durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;

@@ -20,6 +20,7 @@ use super::state::TEMPORARY;
 use super::{DirLock, Disk, DiskFile, Entry, FileSystem, LockError, Map, OpenMode};
 use crate::error::is_full;
 use crate::segment::LOG_SUFFIX;
+use crate::types::Millis;
 
 /// The files, in the data directory.
 const FILES: [&str; 2] = ["reserve-1", "reserve-2"];
@@ -184,6 +185,10 @@ impl Disk for ReserveDisk {
 
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
         self.inner.list(dir)
+    }
+
+    fn modified_ms(&self, path: &Path) -> io::Result<Option<Millis>> {
+        self.inner.modified_ms(path)
     }
 
     fn is_volatile(&self) -> bool {

@@ -439,7 +439,10 @@ impl Appender {
                 end_offset: segment.end_offset(),
                 size_bytes: segment.size_bytes(),
                 // One that cannot be read is not one to delete by guess.
-                max_timestamp: segment.index().map_or(Millis::MAX, |index| index.max_timestamp()),
+                max_timestamp: match segment.index().map_or(Millis::MAX, |index| index.max_timestamp()) {
+                    NO_TIMESTAMP => self.shared.written_ms(segment),
+                    timestamp => timestamp,
+                },
             }
         });
         let Some(start) = retain::plan(facts, total, policy, now) else { return Ok(self.shared.log_start()) };

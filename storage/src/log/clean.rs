@@ -1,8 +1,11 @@
 //! Compaction of a log: one sealed segment after the other is written anew without what is superseded, and put in the
 //! old one's place by a rename. A crash leaves the old file or the new one, never both and never neither (C5).
 //!
-//! Only segments that no recovery point lies in are touched: whatever happens, they are taken as they are. The work is
-//! done away from the appender; its lock is held for each rename alone.
+//! All that is sealed and below the newest recovery point is touched, so only the active segment waits, as in Kafka. Not
+//! touched is a segment in whose middle a recovery point lies, which counts its bytes. Should the newest point rot, the one
+//! before it makes the next start read some compacted segments again: they are as whole as any, offsets without a gap, and
+//! still hold the last batch of each producer. (Of the four before it, a retry would then be refused, not taken twice.)
+//! The work is done away from the appender; its lock is held for each rename alone.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -13,7 +16,7 @@ use std::sync::Arc;
 use quipu_protocol::record::BatchHeader;
 
 use super::{Appender, Shared};
-use crate::compact::{KeyMap, Left, Policy, emptied, filler, filter};
+use crate::compact::{KeyMap, Left, Policy, Transactions, emptied, filler, filter, with_delete_horizon};
 use crate::compress::expansion_limit;
 use crate::disk::{DiskFile, OpenMode, state};
 use crate::error::ReadError;
@@ -97,6 +100,8 @@ pub struct Replacement {
     path: PathBuf,
     size_bytes: u64,
     index: Index,
+    /// Offsets of the markers that went.
+    markers_gone: Vec<Offset>,
 }
 
 impl Appender {
@@ -104,17 +109,21 @@ impl Appender {
     /// last stable offset. Run the chores first.
     pub fn plan_clean(&self, policy: &Policy, upto: Offset, now: Millis) -> io::Result<Option<Clean>> {
         let shared = &self.shared;
-        let Some(point) = snapshot::oldest_point(&*shared.disk, &shared.dir)? else { return Ok(None) };
+        let points = snapshot::points(&*shared.disk, &shared.dir)?;
+        let Some(point) = points.iter().map(|point| point.0).max() else { return Ok(None) };
         let upto = upto.min(point).min(shared.durable());
+        let is_counted =
+            |segment: &Segment| points.iter().any(|point| point.0 == segment.base_offset() && point.1 > 0);
         let old_enough = |segment: &Arc<Segment>| {
             // One whose times cannot be read is left to the read path to complain about.
             let newest = segment.index().map_or(Millis::MAX, |index| index.max_timestamp());
-            newest.saturating_add(policy.min_lag_ms) <= now
+            policy.min_lag_ms == 0 || newest.saturating_add(policy.min_lag_ms) <= now
         };
         let sealed = shared.segments();
         let segments: Vec<_> = sealed
             .iter()
             .take_while(|segment| segment.end_offset() <= upto && segment.base_offset() < point)
+            .take_while(|segment| !is_counted(segment))
             .filter(|segment| segment.size_bytes() > 0)
             .take_while(|segment| old_enough(segment))
             .cloned()
@@ -129,11 +138,11 @@ impl Appender {
         if dirty_bytes == 0 {
             return Ok(None);
         }
-        let overdue = dirty.iter().any(|segment| {
-            let newest = segment.index().map_or(Millis::MAX, |index| index.max_timestamp());
-            newest.saturating_add(policy.max_lag_ms) <= now
+        let overdue = dirty.iter().filter_map(|segment| first_timestamp(segment)).any(|oldest| {
+            // Whatever waits longest decides, which is near the start of its segment.
+            oldest.saturating_add(policy.max_lag_ms) < now
         });
-        if !overdue && (dirty_bytes as f64) < policy.min_dirty_ratio * all_bytes as f64 {
+        if !overdue && (dirty_bytes as f64) <= policy.min_dirty_ratio * all_bytes as f64 {
             return Ok(None);
         }
         let last_batches = self
@@ -155,7 +164,7 @@ impl Appender {
     /// Puts a rewritten segment in the old one's place. Nothing happens when the old one has been deleted meanwhile.
     pub fn replace(&mut self, new: Replacement) -> io::Result<()> {
         let shared = &self.shared;
-        let Replacement { old, path, size_bytes, index } = new;
+        let Replacement { old, path, size_bytes, index, markers_gone } = new;
         let segments = shared.segments();
         let Some(at) = segments.iter().position(|segment| Arc::ptr_eq(segment, &old)) else {
             return shared.disk.remove_file(&path);
@@ -163,7 +172,9 @@ impl Appender {
         let other = |error: ReadError| io::Error::other(error.to_string());
         // Readers that hold the old segment go on with the old file, which they must not open by its name from now on.
         old.keep_open().map_err(other)?;
-        let aborted = old.aborted().map_err(other)?.clone();
+        let mut aborted = old.aborted().map_err(other)?.clone();
+        // On disk they stay listed: of no harm, as there is nothing left that they concern.
+        aborted.retain(|aborted| markers_gone.binary_search(&aborted.last_offset).is_err());
         match shared.disk.remove_file(old.index_path()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -208,10 +219,12 @@ impl Clean {
             .max()
             .unwrap_or(0);
         let mut report = CleanReport { covered_upto, ..CleanReport::default() };
+        let mut transactions = Transactions::default();
         for segment in &self.segments {
             let before = segment.size_bytes();
             report.bytes_before += before;
-            let rewritten = self.rewrite(segment, &map, &aborted, covered_upto, tombstones_upto)?;
+            let bounds = Bounds { covered_upto, tombstones_upto };
+            let rewritten = self.rewrite(segment, &map, &aborted, &mut transactions, bounds)?;
             report.bytes_after += rewritten.as_ref().map_or(before, |new| new.size_bytes);
             if let Some(new) = rewritten {
                 replace(new)?;
@@ -247,6 +260,10 @@ impl Clean {
         for segment in self.segments.iter().filter(|segment| segment.end_offset() > before) {
             let mut walk = segment.walk(segment.start(), segment.size_bytes())?;
             while let Some(met) = walk.next()? {
+                // Of a segment that had more keys than there was room for: the round before has come that far.
+                if met.header.last_offset() < before {
+                    continue;
+                }
                 if !has_data(&met.header)
                     || is_aborted(aborted, &met.header) && !crate::planted::planted("aborted-supersede")
                 {
@@ -258,8 +275,10 @@ impl Clean {
                 let open = OpenBatch::new(&batch, expansion_limit(batch.payload().len())).map_err(failed)?;
                 for record in open.records() {
                     let record = record.map_err(|error| failed(error.into()))?;
+                    // A batch at least, or no round would ever get on.
+                    let must = covered == before;
                     if let Some(key) = record.key
-                        && !map.insert(key, open.offset(&record))
+                        && !map.insert(key, open.offset(&record), must)
                     {
                         // What the map holds of this batch is true, but the batch is not covered.
                         return Ok((map, covered));
@@ -277,8 +296,8 @@ impl Clean {
         segment: &Arc<Segment>,
         map: &KeyMap,
         aborted: &Aborted,
-        covered_upto: Offset,
-        tombstones_upto: Offset,
+        transactions: &mut Transactions,
+        Bounds { covered_upto, tombstones_upto }: Bounds,
     ) -> Result<Option<Replacement>, CleanError> {
         let mut path = segment.path().as_os_str().to_owned();
         path.push(state::TEMPORARY);
@@ -286,7 +305,22 @@ impl Clean {
         let mut walk = segment.walk(segment.start(), segment.size_bytes())?;
         while let Some(met) = walk.next()? {
             let batch = walk.batch(&met)?;
-            let left = if met.header.attributes.is_control() || met.header.base_offset >= covered_upto {
+            let ends_nothing = transactions.ends_nothing(&met.header);
+            let failed = |error| CleanError::Records(segment.path().to_owned(), met.position, error);
+            let left = if ends_nothing && met.header.base_offset < covered_upto {
+                match met.header {
+                    header if !header.attributes.has_delete_horizon() => {
+                        out.must_replace = true;
+                        let horizon = self.now.saturating_add(self.policy.delete_retention_ms);
+                        Left::Some(with_delete_horizon(&batch, horizon).map_err(failed)?)
+                    }
+                    header if header.base_timestamp <= self.now => {
+                        out.markers_gone.push(header.base_offset);
+                        Left::Nothing
+                    }
+                    _ => Left::Whole,
+                }
+            } else if met.header.attributes.is_control() || met.header.base_offset >= covered_upto {
                 Left::Whole
             } else if met.header.records_count == 0 || is_aborted(aborted, &met.header) {
                 Left::Nothing
@@ -300,8 +334,7 @@ impl Clean {
                             || offset >= tombstones_upto && !crate::planted::planted("tombstones-at-once")
                     }
                 };
-                filter(&batch, keep)
-                    .map_err(|error| CleanError::Records(segment.path().to_owned(), met.position, error))?
+                filter(&batch, keep).map_err(failed)?
             };
             match left {
                 Left::Whole => out.push(&met.header, batch.bytes())?,
@@ -315,6 +348,21 @@ impl Clean {
         }
         out.finish(segment)
     }
+}
+
+/// How far a round reaches.
+#[derive(Clone, Copy)]
+struct Bounds {
+    /// Records below were held against each other.
+    covered_upto: Offset,
+    /// Tombstones below have been there for long enough.
+    tombstones_upto: Offset,
+}
+
+/// The time of a segment's first batch, if it has one.
+fn first_timestamp(segment: &Segment) -> Option<Millis> {
+    let first = segment.walk(segment.start(), segment.size_bytes()).ok()?.next().ok()??;
+    Some(first.header.max_timestamp).filter(|timestamp| *timestamp > 0)
 }
 
 /// First and last offset of each aborted transaction, by producer.
@@ -342,13 +390,26 @@ struct Output<'a> {
     index: Index,
     /// Offsets that nothing stands for yet.
     skipped: Option<(Offset, Offset)>,
+    /// What changed must be kept although it is no smaller.
+    must_replace: bool,
+    markers_gone: Vec<Offset>,
 }
 
 impl<'a> Output<'a> {
     fn new(clean: &'a Clean, path: PathBuf, base_offset: Offset) -> io::Result<Self> {
         let file = clean.shared.disk.open(&path, OpenMode::Truncate)?;
         let index = Index::new(base_offset);
-        Ok(Self { clean, path, file, buffer: Vec::new(), written: 0, index, skipped: None })
+        Ok(Self {
+            clean,
+            path,
+            file,
+            buffer: Vec::new(),
+            written: 0,
+            index,
+            skipped: None,
+            must_replace: false,
+            markers_gone: Vec::new(),
+        })
     }
 
     fn skip(&mut self, met: &Met) {
@@ -392,7 +453,7 @@ impl<'a> Output<'a> {
     fn finish(mut self, old: &Arc<Segment>) -> Result<Option<Replacement>, CleanError> {
         self.fill_gap()?;
         self.flush()?;
-        if self.written >= old.size_bytes() {
+        if self.written >= old.size_bytes() && !self.must_replace {
             self.clean.shared.disk.remove_file(&self.path)?;
             return Ok(None);
         }
@@ -405,6 +466,7 @@ impl<'a> Output<'a> {
             path: self.path,
             size_bytes: self.written,
             index: self.index,
+            markers_gone: self.markers_gone,
         }))
     }
 }

@@ -12,7 +12,7 @@ use crate::disk::Disk;
 use crate::error::{Damage, Fence, ReadError};
 use crate::marker::Aborted;
 use crate::segment::Segment;
-use crate::types::Offset;
+use crate::types::{Millis, NO_TIMESTAMP, Offset};
 
 mod appender;
 mod chore;
@@ -143,6 +143,11 @@ impl Shared {
             self.name_unsynced.store(false, Ordering::Release);
         }
         Ok(())
+    }
+
+    /// When a segment was last written to, as far as the disk knows.
+    fn written_ms(&self, segment: &Segment) -> Millis {
+        self.disk.modified_ms(segment.path()).ok().flatten().unwrap_or(NO_TIMESTAMP)
     }
 
     fn log_start(&self) -> Offset {

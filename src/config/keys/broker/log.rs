@@ -9,8 +9,8 @@ use crate::config::value::ValueType::{Boolean, Double, Int, List, Long, String};
 pub(super) const KEYS: &[ConfigKey] = &[
     key("compression.gzip.level", Int, Some("-1"), GzipLevel).acts().cluster_wide()
         .doc("Level used when the broker itself compresses with gzip."),
-    key("compression.lz4.level", Int, Some("9"), Between(1, 17)).cluster_wide().not_yet()
-        .doc("Level used when the broker itself compresses with lz4."),
+    key("compression.lz4.level", Int, Some("9"), Between(1, 17)).cluster_wide()
+        .doc("Level used when Kafka itself compresses with lz4. Quipu's lz4 has one level, a fast one, whatever is set; each level can be read."),
     key("compression.type", String, Some("producer"), OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"])).acts().cluster_wide()
         .doc("Codec in which batches are kept: one that comes in another is compressed anew. The value producer keeps each as it was sent."),
     key("compression.zstd.level", Int, Some("3"), Between(-131_072, 22)).acts().cluster_wide()
@@ -40,7 +40,7 @@ pub(super) const KEYS: &[ConfigKey] = &[
     key("log.cleaner.threads", Int, Some("1"), AtLeast(0)).cluster_wide()
         .doc("Threads that compact."),
     key("log.cleanup.policy", List, Some("delete"), OneOf(&["compact", "delete"])).cluster_wide().acts()
-        .doc("What happens to old data of topics that say nothing themselves: delete, compact, both, or nothing when empty. Quipu does not compact yet."),
+        .doc("What happens to old data of topics that say nothing themselves: delete, compact, both, or nothing when empty."),
     key("log.dir", List, Some("./quipu-data"), Any).acts()
         .doc("Data directory, if log.dirs does not name one."),
     key("log.dir.failure.timeout.ms", Long, Some("30000"), AtLeast(1))
