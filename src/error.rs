@@ -136,7 +136,9 @@ impl From<CatalogError> for StartError {
 pub fn batch_code(error: &BatchError) -> ErrorCode {
     match error {
         BatchError::CorruptMessage(_) => ErrorCode::CORRUPT_MESSAGE,
-        BatchError::UnsupportedMagic(_) => ErrorCode::UNSUPPORTED_FOR_MESSAGE_FORMAT,
+        // Kafka refuses the formats before the present one, and cannot read those that there never were.
+        BatchError::UnsupportedMagic(0 | 1) => ErrorCode::INVALID_RECORD,
+        BatchError::UnsupportedMagic(_) => ErrorCode::CORRUPT_MESSAGE,
         BatchError::InvalidRecord(reason) => invalid_record_code(reason),
     }
 }

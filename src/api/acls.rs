@@ -56,7 +56,9 @@ pub async fn describe_acls<'a>(
         .and_then(|()| AclFilter::read(filter))
         .and_then(|filter| cx.broker.read_catalog(|state| by_resource(&state.acls, &filter)));
     match found {
-        Ok(resources) => DescribeAclsResponse { error_message: None, resources, ..Default::default() },
+        Ok(resources) => {
+            DescribeAclsResponse { error_message: Some(Str::Borrowed("")), resources, ..Default::default() }
+        }
         Err(Refused { code, message }) => DescribeAclsResponse {
             error_code: code,
             error_message: Some(Str::Owned(message)),
@@ -135,6 +137,8 @@ pub async fn create_acls<'a>(cx: &Context<'_>, request: CreateAclsRequest<'a>) -
     let outcomes = checked.unwrap_or_else(|refused| vec![Err(refused); request.creations.len()]);
     let result = |outcome| {
         let (error_code, error_message) = super::configs::outcome_fields(outcome);
+        // Kafka has the empty text where nothing is wrong.
+        let error_message = Some(error_message.unwrap_or_default());
         AclCreationResult { error_code, error_message }
     };
     CreateAclsResponse { throttle_time_ms: 0, results: outcomes.into_iter().map(result).collect() }

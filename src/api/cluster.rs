@@ -44,7 +44,6 @@ pub async fn describe_cluster(
         return DescribeClusterResponse {
             error_code,
             error_message: Some(Str::Borrowed(message)),
-            endpoint_type: request.endpoint_type,
             ..Default::default()
         };
     }
@@ -95,13 +94,13 @@ pub async fn describe_quorum<'a>(
                     return ResponsePartitionData {
                         partition_index: index,
                         error_code: ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
-                        error_message: None,
+                        error_message: Some(Str::Borrowed("only __cluster_metadata-0 has a quorum")),
                         ..Default::default()
                     };
                 }
                 ResponsePartitionData {
                     partition_index: index,
-                    error_message: None,
+                    error_message: Some(Str::Borrowed("")),
                     leader_id: node,
                     leader_epoch: LEADER_EPOCH,
                     high_watermark: end,
@@ -113,14 +112,15 @@ pub async fn describe_quorum<'a>(
                 asked.partitions.iter().map(|partition| describe(partition.partition_index)).collect();
             ResponseTopicData { topic_name: asked.topic_name, partitions }
         })
-        .collect();
+        .collect::<Vec<ResponseTopicData<'_>>>();
+    let is_found = topics.iter().any(|topic| topic.partitions.iter().any(|p| p.error_code.is_none()));
     let address = cx.broker.address_for(cx.local_addr);
     let listener =
         Listener { name: Str::Borrowed("CONTROLLER"), host: Str::Owned(address.host), port: address.port };
     DescribeQuorumResponse {
         topics,
-        error_message: None,
-        nodes: vec![Node { node_id: node, listeners: vec![listener] }],
+        error_message: Some(Str::Borrowed("")),
+        nodes: is_found.then(|| Node { node_id: node, listeners: vec![listener] }).into_iter().collect(),
         ..Default::default()
     }
 }

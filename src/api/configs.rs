@@ -67,7 +67,7 @@ pub(crate) async fn describe_configs<'a>(
             Ok(entries) => {
                 let configs =
                     entries.into_iter().map(|entry| result(entry, synonyms, documentation)).collect();
-                (ErrorCode::NONE, None, configs)
+                (ErrorCode::NONE, Some(Str::Borrowed("")), configs)
             }
             Err(refused) => (refused.code, Some(Str::Owned(refused.message)), Vec::new()),
         };

@@ -48,8 +48,11 @@ pub async fn delete_records<'a>(
 fn delete(topic: Option<&Topic>, asked: &DeleteRecordsPartition, now: Millis) -> Result<Offset, ErrorCode> {
     let topic = topic.ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
     let partition = partition_of(Some(topic), asked.partition_index)?;
-    // As in Kafka: a topic that is only compacted keeps its keys, and the broker's own state is not for clients.
-    if topic.is_internal() || topic.config().cleanup.compact && !topic.config().cleanup.delete {
+    // As in Kafka: the broker's own state is not for clients, and a topic that is only compacted keeps its keys.
+    if topic.is_internal() {
+        return Err(ErrorCode::INVALID_TOPIC_EXCEPTION);
+    }
+    if topic.config().cleanup.compact && !topic.config().cleanup.delete {
         return Err(ErrorCode::POLICY_VIOLATION);
     }
     let end = partition.high_watermark(now)?;

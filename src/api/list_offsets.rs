@@ -4,6 +4,8 @@
 //! (version 7), −4 earliest local (8), −5 latest tiered (9), −6 earliest pending upload (11). Nothing is tiered
 //! here: −4 is the log start, −5 and −6 have no offset.
 
+use std::collections::BTreeMap;
+
 use quipu_protocol::ErrorCode;
 use quipu_protocol::message::list_offsets::{
     ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
@@ -37,10 +39,24 @@ pub async fn list_offsets<'a>(cx: &Context<'_>, request: ListOffsetsRequest<'a>)
         .into_iter()
         .map(|asked| {
             let topic = cx.broker.topics.by_name(&asked.name);
+            let mut times_asked: BTreeMap<i32, usize> = BTreeMap::new();
+            for partition in &asked.partitions {
+                *times_asked.entry(partition.partition_index).or_default() += 1;
+            }
             let partitions = asked
                 .partitions
                 .iter()
-                .map(|p| answer(cx, topic.as_deref(), p, request.isolation_level, now))
+                // Asked for twice, a partition is refused once.
+                .filter_map(|p| match times_asked.remove(&p.partition_index)? {
+                    1 => Some(answer(cx, topic.as_deref(), p, request.isolation_level, now)),
+                    _ => Some(ListOffsetsPartitionResponse {
+                        partition_index: p.partition_index,
+                        error_code: ErrorCode::INVALID_REQUEST,
+                        timestamp: NONE,
+                        offset: NONE,
+                        leader_epoch: -1,
+                    }),
+                })
                 .collect();
             ListOffsetsTopicResponse { name: asked.name, partitions }
         })
@@ -106,7 +122,7 @@ fn find(
         timestamp if timestamp >= 0 => {
             Ok(reader.offset_for_timestamp(timestamp, end).map_err(broken)?.unwrap_or((NONE, NONE)))
         }
-        _ => Err(ErrorCode::UNSUPPORTED_FOR_MESSAGE_FORMAT),
+        _ => Err(ErrorCode::UNSUPPORTED_VERSION),
     }
 }
 

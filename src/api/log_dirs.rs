@@ -33,6 +33,7 @@ pub async fn describe_log_dirs<'a>(
                 let topic = cx.broker.topics.by_name(&asked.topic)?;
                 Some(describe(&topic, |partition| asked.partitions.contains(&partition.index())))
             })
+            .filter(|topic| !topic.partitions.is_empty())
             .collect(),
     };
     let (total_bytes, usable_bytes) = cx.broker.volume_bytes().unwrap_or((-1, -1));

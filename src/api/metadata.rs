@@ -4,6 +4,8 @@
 //! forbid auto-creation. A topic that is created on the way is usable when the answer arrives: Kafka answers
 //! LEADER_NOT_AVAILABLE first and lets the client come back. DescribeTopicPartitions 0 is paged (KIP-966).
 
+use std::collections::HashSet;
+
 use quipu_protocol::ErrorCode;
 use quipu_protocol::message::describe_topic_partitions::{
     DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
@@ -21,15 +23,21 @@ use crate::broker::CreateTopic;
 use crate::internal::offsets;
 use crate::topic::{LEADER_EPOCH, OFFSETS_TOPIC, Topic, is_internal};
 
+/// First version in which a request may name topics by id.
+const IDS_ASKED_SINCE: i16 = 12;
+
 /// Describes the topics asked for, creating missing ones where that is allowed.
 pub async fn metadata<'a>(cx: &Context<'_>, request: MetadataRequest<'a>) -> MetadataResponse<'a> {
     let operations =
         if request.include_topic_authorized_operations { TOPIC_OPERATIONS } else { NO_OPERATIONS };
+    if let Some(refused) = request.topics.as_deref().and_then(|topics| refuse_ids(cx, topics)) {
+        return refused;
+    }
     // Version 0 has no null: its empty list asks for everything.
     let topics = match request.topics {
         Some(asked) if !(cx.version == 0 && asked.is_empty()) => {
             let mut topics = Vec::with_capacity(asked.len());
-            for asked in asked {
+            for asked in once_each(asked) {
                 topics.push(match find(cx, &asked, request.allow_auto_topic_creation).await {
                     Ok(topic) => describe(cx, &topic, operations),
                     Err(code) => unknown(asked, code),
@@ -57,6 +65,27 @@ pub async fn metadata<'a>(cx: &Context<'_>, request: MetadataRequest<'a>) -> Met
         },
         ..Default::default()
     }
+}
+
+/// Topics may be asked for by id since version 12 only, though the field is there since 10.
+fn refuse_ids<'a>(cx: &Context<'_>, asked: &[MetadataRequestTopic<'_>]) -> Option<MetadataResponse<'a>> {
+    let is_wrong = |topic: &MetadataRequestTopic<'_>| topic.name.is_none() || !topic.topic_id.is_zero();
+    if cx.version >= IDS_ASKED_SINCE || !asked.iter().any(is_wrong) {
+        return None;
+    }
+    let refuse = |topic: &MetadataRequestTopic<'_>| MetadataResponseTopic {
+        error_code: ErrorCode::INVALID_REQUEST,
+        name: Some(Str::Owned(topic.name.as_deref().unwrap_or_default().to_owned())),
+        topic_id: topic.topic_id,
+        ..Default::default()
+    };
+    Some(MetadataResponse { topics: asked.iter().map(refuse).collect(), ..Default::default() })
+}
+
+/// A topic named twice is answered once.
+fn once_each(asked: Vec<MetadataRequestTopic<'_>>) -> Vec<MetadataRequestTopic<'_>> {
+    let mut seen = HashSet::new();
+    asked.into_iter().filter(|topic| seen.insert((topic.topic_id, topic.name.clone()))).collect()
 }
 
 async fn find(
@@ -142,10 +171,21 @@ pub async fn describe_topic_partitions<'a>(
     names.sort();
     names.dedup();
     let mut first_partition = 0;
+    if request.cursor.as_ref().is_some_and(|cursor| cursor.partition_index < 0) {
+        let refuse = |name| DescribeTopicPartitionsResponseTopic {
+            error_code: ErrorCode::INVALID_REQUEST,
+            name: Some(Str::Owned(name)),
+            ..Default::default()
+        };
+        return DescribeTopicPartitionsResponse {
+            topics: names.into_iter().map(refuse).collect(),
+            ..Default::default()
+        };
+    }
     if let Some(cursor) = &request.cursor {
         names.retain(|name| name.as_str() >= &*cursor.topic_name);
         if names.first().is_some_and(|name| *name == *cursor.topic_name) {
-            first_partition = cursor.partition_index.max(0) as usize;
+            first_partition = cursor.partition_index as usize;
         }
     }
     let most = cx.broker.settings().network.max_request_partitions;
@@ -167,6 +207,7 @@ pub async fn describe_topic_partitions<'a>(
                 error_code: code,
                 name: Some(Str::Owned(name)),
                 topic_id: Uuid::ZERO,
+                topic_authorized_operations: TOPIC_OPERATIONS,
                 ..Default::default()
             });
             continue;

@@ -15,7 +15,7 @@ use quipu_protocol::message::produce::{
 use quipu_protocol::primitives::{Records, Str};
 use quipu_protocol::record::{BatchHeader, RecordView};
 use quipu_storage::compress::Codec;
-use quipu_storage::{CheckedBatch, Millis, Origin};
+use quipu_storage::{AppendError, BatchError, CheckedBatch, InvalidRecord, Millis, Origin};
 
 use super::{Close, Context};
 use crate::config::{Compression, TopicConfig};
@@ -102,17 +102,26 @@ struct Refusal {
     code: ErrorCode,
     message: Option<String>,
     records: Vec<(i32, &'static str)>,
+    /// The log looked into the batch: where it starts is told, too.
+    is_for_content: bool,
+    log_start_offset: i64,
 }
 
 impl From<ErrorCode> for Refusal {
     fn from(code: ErrorCode) -> Self {
-        Self { code, message: None, records: Vec::new() }
+        Self { code, message: None, records: Vec::new(), is_for_content: false, log_start_offset: -1 }
     }
 }
 
 impl Refusal {
     fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: Some(message.into()), records: Vec::new() }
+        Self { message: Some(message.into()), ..Self::from(code) }
+    }
+
+    fn of_batch(fault: &BatchError) -> Self {
+        let is_for_content =
+            matches!(fault, BatchError::InvalidRecord(reason) if *reason != InvalidRecord::SeveralBatches);
+        Self { is_for_content, ..Self::new(error::batch_code(fault), fault.to_string()) }
     }
 
     fn into_response(self, index: i32) -> PartitionProduceResponse<'static> {
@@ -121,7 +130,7 @@ impl Refusal {
             error_code: self.code,
             base_offset: -1,
             log_append_time_ms: -1,
-            log_start_offset: -1,
+            log_start_offset: self.log_start_offset,
             record_errors: self
                 .records
                 .into_iter()
@@ -136,7 +145,26 @@ impl Refusal {
     }
 }
 
+/// Appends a partition's batch. A refusal for what the batch holds tells where the log starts, as Kafka's does.
 fn append(
+    cx: &Context<'_>,
+    topic: &Topic,
+    data: &PartitionProduceData<'_>,
+    transaction: Option<&Transactional<'_>>,
+    awaited: Option<&mut Awaited>,
+    now: Millis,
+) -> Result<PartitionProduceResponse<'static>, Refusal> {
+    try_append(cx, topic, data, transaction, awaited, now).map_err(|mut refusal| {
+        if refusal.is_for_content {
+            let partition = topic.partition(data.index);
+            let reader = partition.as_ref().and_then(|partition| partition.reader(now).ok());
+            refusal.log_start_offset = reader.map_or(-1, |reader| reader.log_start_offset());
+        }
+        refusal
+    })
+}
+
+fn try_append(
     cx: &Context<'_>,
     topic: &Topic,
     data: &PartitionProduceData<'_>,
@@ -162,8 +190,7 @@ fn append(
         }
     };
     let config = topic.config();
-    let batch = CheckedBatch::check(bytes)
-        .map_err(|fault| Refusal::new(error::batch_code(&fault), fault.to_string()))?;
+    let batch = CheckedBatch::check(bytes).map_err(|fault| Refusal::of_batch(&fault))?;
     if batch.codec() == Codec::Zstd && cx.version < ZSTD_SINCE {
         return Err(Refusal::new(
             ErrorCode::UNSUPPORTED_COMPRESSION_TYPE,
@@ -172,16 +199,13 @@ fn append(
     }
     let recompressed = match target(&config, batch.codec()) {
         None => None,
-        Some((codec, level)) => Some(
-            batch
-                .recompress(codec, level)
-                .map_err(|fault| Refusal::new(error::batch_code(&fault), fault.to_string()))?,
-        ),
+        Some((codec, level)) => {
+            Some(batch.recompress(codec, level).map_err(|fault| Refusal::of_batch(&fault))?)
+        }
     };
     let batch = match &recompressed {
         None => batch,
-        Some(bytes) => CheckedBatch::check(bytes)
-            .map_err(|fault| Refusal::new(error::batch_code(&fault), fault.to_string()))?,
+        Some(bytes) => CheckedBatch::check(bytes).map_err(|fault| Refusal::of_batch(&fault))?,
     };
     check_size(&batch, config.max_message_bytes.max(0) as usize)?;
     check_timestamps(&batch, config.timestamp_before_max_ms, config.timestamp_after_max_ms, now)?;
@@ -203,7 +227,12 @@ fn append(
             cx.broker
                 .transactions
                 .within(transaction.id, producer, topic.name(), data.index, append)
-                .map_err(|code| transaction_code(code, cx.version))?
+                .map_err(|code| match transaction_code(code, cx.version) {
+                    code @ ErrorCode::INVALID_TXN_STATE => {
+                        Refusal::new(code, "the producer's transaction does not hold this partition")
+                    }
+                    code => Refusal::from(code),
+                })?
         }
     } else {
         partition.append(&batch, Origin::Producer, now)
@@ -213,7 +242,17 @@ fn append(
             AppendFailure::Log(error) => Some(error.to_string()),
             AppendFailure::Code(_) => None,
         };
-        Refusal { code: failure.code(), message, records: Vec::new() }
+        let is_for_content = matches!(
+            failure,
+            AppendFailure::Log(
+                AppendError::OutOfOrderSequence { .. }
+                    | AppendError::InvalidProducerEpoch { .. }
+                    | AppendError::NoTransaction { .. }
+                    | AppendError::OpenTransaction { .. }
+                    | AppendError::InvalidRecord(_)
+            )
+        );
+        Refusal { message, is_for_content, ..Refusal::from(failure.code()) }
     })?;
     if let Some(awaited) = awaited {
         // A duplicate waits as well: its first copy may not be on disk yet (I7).
@@ -338,10 +377,21 @@ fn check_timestamps(
         } else {
             ("before", "message.timestamp.before.max.ms")
         };
-        return Err(Refusal::new(
-            ErrorCode::INVALID_TIMESTAMP,
-            format!("a record's time lies further {side} the broker's than {key} allows"),
-        ));
+        let message = format!("a record's time lies further {side} the broker's than {key} allows");
+        let (oldest, newest) = (now.saturating_sub(before_max_ms), now.saturating_add(after_max_ms));
+        let mut wrong = Vec::new();
+        has_record(batch, |record| {
+            let timestamp = batch.header().base_timestamp + record.timestamp_delta;
+            if timestamp >= 0 && !(oldest..=newest).contains(&timestamp) {
+                wrong.push((record.offset_delta, "this record's time is out of bounds"));
+            }
+            false
+        })?;
+        return Err(Refusal {
+            records: wrong,
+            is_for_content: true,
+            ..Refusal::new(ErrorCode::INVALID_TIMESTAMP, message)
+        });
     }
     Ok(())
 }
@@ -352,9 +402,7 @@ fn has_record(
     mut is: impl FnMut(&RecordView<'_>) -> bool,
 ) -> Result<bool, Refusal> {
     let mut found = false;
-    batch
-        .check_records(|record| found |= is(record))
-        .map_err(|fault| Refusal::new(error::batch_code(&fault), fault.to_string()))?;
+    batch.check_records(|record| found |= is(record)).map_err(|fault| Refusal::of_batch(&fault))?;
     Ok(found)
 }
 
@@ -367,16 +415,17 @@ fn check_keys(batch: &CheckedBatch<'_>) -> Result<(), Refusal> {
                 keyless.push(record.offset_delta);
             }
         })
-        .map_err(|fault| Refusal::new(error::batch_code(&fault), fault.to_string()))?;
+        .map_err(|fault| Refusal::of_batch(&fault))?;
     if keyless.is_empty() {
         return Ok(());
     }
     Err(Refusal {
-        code: ErrorCode::INVALID_RECORD,
         message: Some("a compacted topic takes only records with a key".into()),
         records: keyless
             .into_iter()
             .map(|index| (index, "a record without a key in a compacted topic"))
             .collect(),
+        is_for_content: true,
+        ..Refusal::from(ErrorCode::INVALID_RECORD)
     })
 }

@@ -33,9 +33,11 @@ pub async fn describe_client_quotas<'a>(
         })
     });
     match found {
-        Ok(entries) => {
-            DescribeClientQuotasResponse { error_message: None, entries: Some(entries), ..Default::default() }
-        }
+        Ok(entries) => DescribeClientQuotasResponse {
+            error_message: Some(Str::Borrowed("")),
+            entries: Some(entries),
+            ..Default::default()
+        },
         Err(Refused { code, message }) => DescribeClientQuotasResponse {
             error_code: code,
             error_message: Some(Str::Owned(message)),

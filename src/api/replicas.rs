@@ -19,6 +19,7 @@ use quipu_protocol::message::list_partition_reassignments::{
 use quipu_protocol::primitives::Str;
 
 use super::Context;
+use crate::topic::Topic;
 
 /// `ElectionType`: the preferred replica, or any that is alive.
 const ELECTION_TYPES: std::ops::RangeInclusive<i8> = 0..=1;
@@ -28,11 +29,18 @@ pub async fn elect_leaders<'a>(
     cx: &Context<'_>,
     request: ElectLeadersRequest<'a>,
 ) -> ElectLeadersResponse<'a> {
-    if !ELECTION_TYPES.contains(&request.election_type) {
-        return ElectLeadersResponse { error_code: ErrorCode::INVALID_REQUEST, ..Default::default() };
-    }
-    // Asked for all partitions, Kafka names those where something happened: none.
-    let asked = request.topic_partitions.unwrap_or_default();
+    let is_known = ELECTION_TYPES.contains(&request.election_type);
+    let error_code = if is_known { ErrorCode::NONE } else { ErrorCode::INVALID_REQUEST };
+    let Some(asked) = request.topic_partitions else {
+        // Asked for all partitions, Kafka names every topic, and those of its partitions where something happened.
+        let nothing_happened = |topic: &std::sync::Arc<Topic>| ReplicaElectionResult {
+            topic: Str::Owned(topic.name().to_string()),
+            partition_result: Vec::new(),
+        };
+        let all = cx.broker.topics.all();
+        let replica_election_results = all.iter().filter(|_| is_known).map(nothing_happened).collect();
+        return ElectLeadersResponse { error_code, replica_election_results, ..Default::default() };
+    };
     let replica_election_results = asked
         .into_iter()
         .map(|asked| {
@@ -41,6 +49,7 @@ pub async fn elect_leaders<'a>(
                 .iter()
                 .map(|partition_id| {
                     let (error_code, why) = match exists(cx, &asked.topic, *partition_id) {
+                        _ if !is_known => (ErrorCode::INVALID_REQUEST, "there is no such type of election"),
                         true => (ErrorCode::ELECTION_NOT_NEEDED, "the one replica leads already"),
                         false => (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "there is no such partition"),
                     };
@@ -54,7 +63,7 @@ pub async fn elect_leaders<'a>(
             ReplicaElectionResult { topic: asked.topic, partition_result }
         })
         .collect();
-    ElectLeadersResponse { replica_election_results, ..Default::default() }
+    ElectLeadersResponse { error_code, replica_election_results, ..Default::default() }
 }
 
 /// Moves replicas (versions 0–1): a partition stays where it is.

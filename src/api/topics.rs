@@ -97,7 +97,7 @@ fn refused_topic<'a>(name: Str<'a>, refused: Refused) -> CreatableTopicResult<'a
         error_message: Some(Str::Owned(refused.message)),
         num_partitions: -1,
         replication_factor: -1,
-        configs: None,
+        configs: Some(Vec::new()),
         ..Default::default()
     }
 }
@@ -137,6 +137,13 @@ fn plan(asked: &CreatableTopic<'_>) -> Result<CreateTopic, Refused> {
                 "an assignment gives every partition the same number of replicas, at least one",
             ));
         }
+        let is_repeated = |ids: &[i32]| ids.iter().enumerate().any(|(at, id)| ids[..at].contains(id));
+        if asked.assignments.iter().any(|a| is_repeated(&a.broker_ids)) {
+            return Err(Refused::new(
+                ErrorCode::INVALID_REPLICA_ASSIGNMENT,
+                "an assignment names a broker twice for one partition",
+            ));
+        }
         partitions = asked.assignments.len() as i32;
         replication_factor = replicas.len() as i16;
     }
@@ -164,9 +171,34 @@ pub async fn delete_topics<'a>(
             .map(|name| DeleteTopicState { name: Some(name), topic_id: Uuid::ZERO })
             .collect()
     };
+    // A topic named twice, by whatever, is refused once and stays.
+    let mut times_named: HashMap<Uuid, (usize, bool)> = HashMap::new();
+    for asked in &asked {
+        if let Ok(topic) = find(cx, asked) {
+            let (times, is_by_id) = times_named.entry(topic.id()).or_default();
+            *times += 1;
+            *is_by_id |= asked.name.is_none();
+        }
+    }
     let mut responses = Vec::with_capacity(asked.len());
     for asked in asked {
-        let deleted = match find(cx, &asked) {
+        let found = find(cx, &asked);
+        if let Ok(topic) = &found {
+            match times_named.remove(&topic.id()) {
+                Some((1, _)) => {}
+                Some((_, is_by_id)) => {
+                    responses.push(DeletableTopicResult {
+                        name: Some(Str::Owned(topic.name().to_string())),
+                        topic_id: if is_by_id { topic.id() } else { Uuid::ZERO },
+                        error_code: ErrorCode::INVALID_REQUEST,
+                        error_message: Some(Str::Borrowed("the request names this topic twice")),
+                    });
+                    continue;
+                }
+                None => continue,
+            }
+        }
+        let deleted = match found.and_then(|topic| may_delete(cx, topic)) {
             Ok(topic) => cx.broker.aside(move |broker| broker.delete_topic(&topic)).await,
             Err(refused) => Err(refused),
         };
@@ -183,22 +215,8 @@ pub async fn delete_topics<'a>(
     DeleteTopicsResponse { throttle_time_ms: 0, responses }
 }
 
-/// The topic that is to be deleted, if it may be.
-fn find(cx: &Context<'_>, asked: &DeleteTopicState<'_>) -> Result<std::sync::Arc<Topic>, Refused> {
-    let topic = match asked.name.as_deref() {
-        Some(_) if !asked.topic_id.is_zero() => {
-            return Err(Refused::new(
-                ErrorCode::INVALID_REQUEST,
-                "name the topic either by name or by id, not both",
-            ));
-        }
-        Some(name) => cx.broker.topics.by_name(name).ok_or_else(|| {
-            Refused::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, format!("there is no topic {name}"))
-        })?,
-        None => cx.broker.topics.by_id(asked.topic_id).ok_or_else(|| {
-            Refused::new(ErrorCode::UNKNOWN_TOPIC_ID, format!("there is no topic with id {}", asked.topic_id))
-        })?,
-    };
+/// The topic, if it is one that can be deleted.
+fn may_delete(cx: &Context<'_>, topic: std::sync::Arc<Topic>) -> Result<std::sync::Arc<Topic>, Refused> {
     if !cx.broker.settings().topics.delete {
         return Err(Refused::new(ErrorCode::TOPIC_DELETION_DISABLED, "delete.topic.enable is false"));
     }
@@ -206,6 +224,22 @@ fn find(cx: &Context<'_>, asked: &DeleteTopicState<'_>) -> Result<std::sync::Arc
         return Err(Refused::new(ErrorCode::INVALID_REQUEST, "this topic is the broker's own and stays"));
     }
     Ok(topic)
+}
+
+/// The topic that is meant.
+fn find(cx: &Context<'_>, asked: &DeleteTopicState<'_>) -> Result<std::sync::Arc<Topic>, Refused> {
+    match asked.name.as_deref() {
+        Some(_) if !asked.topic_id.is_zero() => Err(Refused::new(
+            ErrorCode::INVALID_REQUEST,
+            "name the topic either by name or by id, not both",
+        )),
+        Some(name) => cx.broker.topics.by_name(name).ok_or_else(|| {
+            Refused::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, format!("there is no topic {name}"))
+        }),
+        None => cx.broker.topics.by_id(asked.topic_id).ok_or_else(|| {
+            Refused::new(ErrorCode::UNKNOWN_TOPIC_ID, format!("there is no topic with id {}", asked.topic_id))
+        }),
+    }
 }
 
 /// Adds partitions to topics (versions 0–3).
@@ -220,17 +254,17 @@ pub async fn create_partitions<'a>(
     let results = request
         .topics
         .into_iter()
-        .map(|asked| {
-            let grown = if counts.get(&*asked.name).is_some_and(|count| *count > 1) {
-                Err(Refused::new(ErrorCode::INVALID_REQUEST, "the request names this topic twice"))
-            } else {
-                grow(cx, &asked, request.validate_only)
+        .filter_map(|asked| {
+            // A topic named twice is refused once.
+            let grown = match counts.remove(&*asked.name)? {
+                1 => grow(cx, &asked, request.validate_only),
+                _ => Err(Refused::new(ErrorCode::INVALID_REQUEST, "the request names this topic twice")),
             };
             let (error_code, error_message) = match grown {
                 Ok(()) => (ErrorCode::NONE, None),
                 Err(refused) => (refused.code, Some(Str::Owned(refused.message))),
             };
-            CreatePartitionsTopicResult { name: asked.name, error_code, error_message }
+            Some(CreatePartitionsTopicResult { name: asked.name, error_code, error_message })
         })
         .collect();
     CreatePartitionsResponse { throttle_time_ms: 0, results }
@@ -242,7 +276,9 @@ fn grow(cx: &Context<'_>, asked: &CreatePartitionsTopic<'_>, validate_only: bool
     })?;
     if let Some(assignments) = &asked.assignments {
         let added = i64::from(asked.count) - topic.partitions().len() as i64;
-        if assignments.len() as i64 != added {
+        if added <= 0 {
+            // Nothing to assign: the count is what is wrong.
+        } else if assignments.len() as i64 != added {
             return Err(Refused::new(
                 ErrorCode::INVALID_REPLICA_ASSIGNMENT,
                 format!("{added} partitions are added, but replicas are given for {}", assignments.len()),

@@ -47,9 +47,11 @@ pub async fn describe_user_scram_credentials<'a>(
         mentions.into_iter().map(one).collect()
     });
     match described {
-        Ok(results) => {
-            DescribeUserScramCredentialsResponse { error_message: None, results, ..Default::default() }
-        }
+        Ok(results) => DescribeUserScramCredentialsResponse {
+            error_message: Some(Str::Borrowed("")),
+            results,
+            ..Default::default()
+        },
         Err(Refused { code, message }) => DescribeUserScramCredentialsResponse {
             error_code: code,
             error_message: Some(Str::Owned(message)),
@@ -72,7 +74,7 @@ fn describe<'a>(state: &State, user: &str) -> DescribeUserScramCredentialsResult
     }
     DescribeUserScramCredentialsResult {
         user: Str::Owned(user.to_owned()),
-        error_message: None,
+        error_message: Some(Str::Borrowed("")),
         credential_infos,
         ..Default::default()
     }

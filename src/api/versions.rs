@@ -4,6 +4,7 @@
 //! list is computed from the API table. Version 5 lets a client say which cluster it expects (KIP-1242).
 
 use quipu_protocol::ErrorCode;
+use quipu_protocol::api_key::ApiKey;
 use quipu_protocol::message::api_versions::{
     ApiVersion, ApiVersionsRequest, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
 };
@@ -63,13 +64,11 @@ fn finalized(features: &Features, feature: &Feature) -> Option<FinalizedFeatureK
     })
 }
 
-/// The answer to a version that does not exist here, in the form every client can read.
+/// The answer to a version that does not exist here, in the form every client can read: with which one to ask again.
 pub fn unsupported(cx: &Context<'_>) -> ApiVersionsResponse<'static> {
-    ApiVersionsResponse {
-        error_code: ErrorCode::UNSUPPORTED_VERSION,
-        api_keys: keys(cx),
-        ..Default::default()
-    }
+    let mut api_keys = keys(cx);
+    api_keys.retain(|api| api.api_key == ApiKey::ApiVersions as i16);
+    ApiVersionsResponse { error_code: ErrorCode::UNSUPPORTED_VERSION, api_keys, ..Default::default() }
 }
 
 fn keys(cx: &Context<'_>) -> Vec<ApiVersion> {

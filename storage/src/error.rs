@@ -69,7 +69,7 @@ impl std::error::Error for Damage {}
 pub enum BatchError {
     /// The bytes are not what the producer sent (`CORRUPT_MESSAGE`).
     CorruptMessage(CorruptMessage),
-    /// Another message format than v2 (`UNSUPPORTED_FOR_MESSAGE_FORMAT`).
+    /// Another message format than v2 (`INVALID_RECORD` if it is an older one, `CORRUPT_MESSAGE` if there is none such).
     UnsupportedMagic(i8),
     /// The batch is intact, but says something that cannot be (`INVALID_RECORD`).
     InvalidRecord(InvalidRecord),

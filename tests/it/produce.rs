@@ -141,7 +141,7 @@ fn bad_batches_get_their_own_error_and_leave_nothing() {
     };
     let cases = [
         ("a flipped bit", with(good.len() - 2, 0xff), ErrorCode::CORRUPT_MESSAGE),
-        ("message format 1", with(16, 1), ErrorCode::UNSUPPORTED_FOR_MESSAGE_FORMAT),
+        ("message format 1", with(16, 1), ErrorCode::INVALID_RECORD),
         ("a length beyond its bytes", with(8, 1), ErrorCode::CORRUPT_MESSAGE),
         ("half a batch", good[..good.len() / 2].to_vec(), ErrorCode::CORRUPT_MESSAGE),
         ("nothing", Vec::new(), ErrorCode::INVALID_RECORD),

@@ -50,7 +50,7 @@ struct Found {
     last_stable_offset: Offset,
     log_start_offset: Offset,
     diverging_epoch: Option<EpochEndOffset>,
-    /// For consumers of committed records.
+    /// For consumers of committed records, and empty where there is no partition.
     aborted: Option<Vec<AbortedTransaction>>,
     slices: Vec<Bytes>,
     bytes: usize,
@@ -152,13 +152,15 @@ fn read_one(
     at_least_one: bool,
     now: Millis,
 ) -> Found {
+    // Kafka lists no transactions where there is no partition, and has no list where reading one failed.
+    let aborted = wanted.partition.is_err().then(Vec::new);
     try_read(wanted, isolation_level, max_bytes, at_least_one, now).unwrap_or_else(|code| Found {
         error_code: code,
         high_watermark: -1,
         last_stable_offset: -1,
         log_start_offset: -1,
         diverging_epoch: None,
-        aborted: None,
+        aborted,
         slices: Vec::new(),
         bytes: 0,
     })
@@ -188,9 +190,11 @@ fn try_read(
         slices: Vec::new(),
         bytes: 0,
     };
-    let diverges = wanted.last_fetched_epoch > LEADER_EPOCH
-        || (wanted.last_fetched_epoch >= 0 && wanted.fetch_offset > high_watermark);
-    if diverges {
+    if wanted.last_fetched_epoch > LEADER_EPOCH {
+        // Nobody has ever led in that epoch: nothing can be said of what was read in it.
+        return Err(ErrorCode::OFFSET_OUT_OF_RANGE);
+    }
+    if wanted.last_fetched_epoch >= 0 && wanted.fetch_offset > high_watermark {
         // The client has read what this log does not have (KIP-595): tell where the two part.
         found.diverging_epoch = Some(EpochEndOffset { epoch: LEADER_EPOCH, end_offset: high_watermark });
         return Ok(found);
@@ -204,8 +208,8 @@ fn try_read(
             found.bytes = read.slices.iter().map(Bytes::len).sum();
             found.slices = read.slices;
         }
-        Err(ReadError::OutOfRange { .. }) => found.error_code = ErrorCode::OFFSET_OUT_OF_RANGE,
-        Err(error) => found.error_code = partition.read_failed(&error),
+        Err(ReadError::OutOfRange { .. }) => return Err(ErrorCode::OFFSET_OUT_OF_RANGE),
+        Err(error) => return Err(partition.read_failed(&error)),
     }
     Ok(found)
 }
@@ -258,7 +262,6 @@ fn respond<'a>(
             last = Some((wanted.topic_id, Arc::clone(&wanted.topic)));
         }
         let partitions = &mut responses.last_mut().expect("pushed above").partitions;
-        let has_failed = !found.error_code.is_none();
         partitions.push(PartitionData {
             partition_index: wanted.index,
             error_code: found.error_code,
@@ -266,8 +269,7 @@ fn respond<'a>(
             last_stable_offset: found.last_stable_offset,
             log_start_offset: found.log_start_offset,
             diverging_epoch: found.diverging_epoch.unwrap_or_default(),
-            // Null unless committed records were asked for.
-            aborted_transactions: found.aborted.filter(|_| !has_failed),
+            aborted_transactions: found.aborted,
             preferred_read_replica: -1,
             records: Some(Records::Shared(found.slices)),
             ..Default::default()

@@ -151,6 +151,12 @@ impl FetchSessions {
             session.next_epoch = if session.next_epoch == i32::MAX { 1 } else { session.next_epoch + 1 };
             session.last_used = now;
             session.take_changes(cx, request);
+            if session.partitions.is_empty() {
+                // Nothing is left to remember: the session ends, as in Kafka.
+                drop(session);
+                self.sessions.lock().remove(&request.session_id);
+                return Ok(Opened::Sessionless(Vec::new()));
+            }
             session.partitions.iter_mut().map(|entry| entry.refreshed(cx)).collect()
         };
         Ok(Opened::Session(wanted, Session { id: request.session_id, is_full: false, state }))

@@ -76,7 +76,8 @@ fn member(cx: &Context<'_>, view: &ConsumerMemberView) -> Member<'static> {
         client_id: text(&subscription.client_id),
         client_host: text(&subscription.client_host),
         subscribed_topic_names: subscription.topics.iter().map(|name| text(name)).collect(),
-        subscribed_topic_regex: maybe_text(subscription.regex.as_ref()),
+        // Kafka has the empty text where there is none.
+        subscribed_topic_regex: Some(maybe_text(subscription.regex.as_ref()).unwrap_or_default()),
         assignment: assignment(cx, &current.assigned),
         target_assignment: assignment(cx, target),
         member_type: if subscription.classic.is_some() { CLASSIC_MEMBER } else { CONSUMER_MEMBER },

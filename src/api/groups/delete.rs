@@ -1,5 +1,7 @@
 //! DeleteGroups.
 
+use std::collections::HashSet;
+
 use quipu_protocol::error_code::ErrorCode;
 use quipu_protocol::message::delete_groups::{
     DeletableGroupResult, DeleteGroupsRequest, DeleteGroupsResponse,
@@ -16,7 +18,12 @@ pub async fn delete_groups<'a>(
     request: DeleteGroupsRequest<'a>,
 ) -> DeleteGroupsResponse<'a> {
     let mut results = Vec::with_capacity(request.groups_names.len());
+    let mut seen = HashSet::new();
     for group_id in request.groups_names {
+        // A group named twice is answered once.
+        if !seen.insert(group_id.clone()) {
+            continue;
+        }
         let error_code = cx.broker.groups.delete(&group_id).await.err().unwrap_or(ErrorCode::NONE);
         let error_message = match error_code {
             ErrorCode::GROUP_ID_NOT_FOUND => Some(text(&format!("Group {group_id} not found."))),

@@ -117,7 +117,12 @@ pub async fn describe_producers<'a>(
                 Ok(active_producers) => {
                     PartitionResponse { partition_index, active_producers, ..Default::default() }
                 }
-                Err(error_code) => PartitionResponse { partition_index, error_code, ..Default::default() },
+                Err(error_code) => PartitionResponse {
+                    partition_index,
+                    error_code,
+                    error_message: Some(Str::Borrowed("this partition cannot be read here")),
+                    ..Default::default()
+                },
             })
             .collect();
         TopicResponse { name: asked.name, partitions }

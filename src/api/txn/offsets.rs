@@ -66,6 +66,9 @@ async fn commit(
     let broker = cx.broker;
     let (id, group_id) = (&*request.transactional_id, &*request.group_id);
     let producer = (request.producer_id, request.producer_epoch);
+    if group_id.is_empty() {
+        return Err(ErrorCode::INVALID_GROUP_ID);
+    }
     if cx.version >= IMPLICIT_ADD_SINCE {
         add_group(cx, id, producer, group_id).await.map_err(|code| transaction_code(code, cx.version))?;
     }

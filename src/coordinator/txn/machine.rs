@@ -254,7 +254,8 @@ impl Transaction {
         let next_producer_id = if self.is_exhausted() { fresh()? } else { -1 };
         Ok(Self {
             producer_epoch: self.producer_epoch.saturating_add(1),
-            last_producer_epoch: NONE,
+            // Whoever was shut out because it took too long may come back by this epoch (KIP-588).
+            last_producer_epoch: self.producer_epoch,
             next_producer_id,
             status: Status::PrepareAbort,
             updated_ms: now,
