@@ -210,7 +210,12 @@ fn push(builder: &mut BatchBuilder, record: &Value, timestamp: &mut i64) -> Resu
 
 /// What a consumer sees: every whole batch with its records.
 pub fn decode(bytes: &[u8]) -> Value {
-    Value::List(Batches::new(bytes).map(|batch| decode_one(&batch)).collect())
+    let mut batches: Vec<Value> = Batches::new(bytes).map(|batch| decode_one(&batch)).collect();
+    let whole: usize = Batches::new(bytes).map(|batch| batch.bytes().len()).sum();
+    if whole < bytes.len() {
+        batches.push(Value::Text(format!("part of a batch: {:?}", text_or_bytes(&bytes[whole..]))));
+    }
+    Value::List(batches)
 }
 
 fn decode_one(batch: &BatchView<'_>) -> Value {

@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// What both brokers are told: no waiting where a test would only wait, limits within reach, nothing that expires.
-pub const SETTINGS: [&str; 14] = [
+pub const SETTINGS: [&str; 20] = [
     "offsets.topic.num.partitions=5",
     "transaction.state.log.num.partitions=5",
     "offsets.topic.replication.factor=1",
@@ -23,6 +23,15 @@ pub const SETTINGS: [&str; 14] = [
     "transaction.abort.timed.out.transaction.cleanup.interval.ms=500",
     "message.max.bytes=100000",
     "group.consumer.max.size=3",
+    // Kafka 4.3 would let a second pass between two assignments of a group.
+    "group.consumer.assignment.interval.ms=0",
+    "group.consumer.assignor.offload.enable=false",
+    // Records of 1970 and markers of today stay in one segment.
+    "log.roll.ms=9000000000000000",
+    "node.id=0",
+    // Without it Kafka keeps no permissions at all.
+    "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "super.users=User:ANONYMOUS",
 ];
 
 const START_TIMEOUT: Duration = Duration::from_secs(90);

@@ -6,7 +6,7 @@ use crate::transcript::Difference;
 pub struct Known {
     /// Where it stands.
     pub line: usize,
-    /// Names of scenarios, `*` for any letters.
+    /// Names of scenarios, `*` for any letters, `?` for one.
     pub scenario: String,
     /// `Api@version`, likewise.
     pub question: String,
@@ -55,13 +55,19 @@ impl Known {
     }
 }
 
-/// Whether `text` has the form of `pattern`, in which `*` stands for any letters.
+/// Whether `text` has the form of `pattern`, in which `*` stands for any letters and `?` for one.
 pub fn matches(pattern: &str, text: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == text,
-        Some((head, tail)) => text.strip_prefix(head).is_some_and(|rest| {
-            rest.char_indices().map(|(at, _)| at).chain([rest.len()]).any(|at| matches(tail, &rest[at..]))
-        }),
+    let mut letters = text.chars();
+    match pattern.chars().next() {
+        None => text.is_empty(),
+        Some('*') => {
+            let rest = &pattern[1..];
+            text.char_indices().map(|(at, _)| at).chain([text.len()]).any(|at| matches(rest, &text[at..]))
+        }
+        Some('?') => letters.next().is_some() && matches(&pattern[1..], letters.as_str()),
+        Some(letter) => {
+            letters.next() == Some(letter) && matches(&pattern[letter.len_utf8()..], letters.as_str())
+        }
     }
 }
 
@@ -71,7 +77,9 @@ mod tests {
 
     #[test]
     fn patterns() {
-        assert!(matches("a/*", "a/b c") && matches("*", "") && matches("a*c*", "abcd"));
+        assert!(
+            matches("a/*", "a/b c") && matches("*", "") && matches("a*c*", "abcd") && matches("a?c", "abc")
+        );
         assert!(!matches("a", "ab") && !matches("a*d", "abc"));
     }
 

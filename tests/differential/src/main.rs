@@ -37,8 +37,8 @@ use play::{Ranges, Side, play};
 use script::Scenario;
 use transcript::{Difference, Transcript};
 
-/// Time for Kafka to spread a change, at the first try and at the following ones.
-const PATIENCE_MS: [u64; 3] = [15, 150, 1_000];
+/// Time for Kafka to let a change act once its broker has seen it, at the first try and at the following ones.
+const PATIENCE_MS: [u64; 3] = [0, 200, 1_500];
 
 /// Scenarios at a time: most of them wait for Kafka.
 const THREADS: usize = 6;

@@ -18,7 +18,10 @@ use crate::value::{Names, Value, parse};
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// Longest wait of a question that is asked again.
 const AGAIN_FOR: Duration = Duration::from_secs(12);
+/// Begins the names of groups whose configs mark how far a broker has come; no scenario sees them.
+const BARRIER: &str = "d00000-00000-";
 const AGAIN_EVERY: Duration = Duration::from_millis(30);
+const MEMBER_ID_REQUIRED: i64 = 79;
 /// Coordinator loading, not available, not here; transactions that are still being completed.
 const NOT_READY: [i64; 4] = [14, 15, 16, 51];
 
@@ -65,6 +68,7 @@ pub fn play(
         names,
         patience,
         connections: HashMap::new(),
+        changes: 0,
         masks: Masks::new(port, prefix),
         played: Played { transcript: Transcript::default(), covered: BTreeMap::new(), answers: Vec::new() },
     };
@@ -96,6 +100,7 @@ struct Player<'a> {
     names: Names,
     patience: Duration,
     connections: HashMap<String, Connection>,
+    changes: i64,
     masks: Masks,
     played: Played,
 }
@@ -149,18 +154,53 @@ impl Player<'_> {
                     (Some(answer), None) => question.patient && answer.any_int("errorCode", &NOT_READY),
                 };
                 if !again || began.elapsed() > AGAIN_FOR {
-                    if question.compared {
-                        self.note(question.api, version, answer.as_ref());
+                    let name = question.api.name();
+                    match answer {
+                        answer if question.compared => self.note(question.api, version, answer.as_ref()),
+                        // What a scenario builds on has to have worked; that a member first needs an id is no failure.
+                        Some(answer) if answer.any_int_but("errorCode", &[0, MEMBER_ID_REQUIRED]) => {
+                            return Err(format!(
+                                "{name}@{version} failed, on which the rest builds: {answer:?}"
+                            ));
+                        }
+                        _ => {}
                     }
                     break;
                 }
                 std::thread::sleep(AGAIN_EVERY);
             }
             if changes_metadata(question.api) {
-                std::thread::sleep(self.patience);
+                self.settle(connection)?;
             }
         }
         Ok(())
+    }
+
+    /// Waits until the broker itself has seen what its controller has answered: changes arrive there in order, so one
+    /// more of them is made and looked for.
+    fn settle(&mut self, connection: &str) -> Result<(), String> {
+        if !self.connections.contains_key(connection) {
+            return Ok(()); // closed by the answer: nothing was changed
+        }
+        self.changes += 1;
+        let (group, value) = (format!("{BARRIER}{}", self.names.prefix), 45_000 + self.changes);
+        let resource = format!("resourceType: 32, resourceName: {group}");
+        let key = "consumer.session.timeout.ms";
+        let change = format!(
+            "{{resources: [{{{resource}, configs: [{{name: {key}, configOperation: 0, value: {value}}}]}}]}}"
+        );
+        let look = format!("{{resources: [{{{resource}, configurationKeys: [{key}]}}]}}");
+        self.quietly("barrier", ApiKey::IncrementalAlterConfigs, 1, change)?;
+        let began = Instant::now();
+        while began.elapsed() < AGAIN_FOR {
+            let seen = self.quietly("barrier", ApiKey::DescribeConfigs, 4, look.clone())?;
+            if seen.at("results.0.configs.0.value") == Some(&Value::Text(value.to_string())) {
+                std::thread::sleep(self.patience);
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(3));
+        }
+        Err("what the controller answered never came to the broker".into())
     }
 
     fn note(&mut self, api: ApiKey, version: i16, answer: Option<&Value>) {

@@ -54,11 +54,20 @@ impl Value {
 
     /// Whether any integer field called `name` holds one of `wanted`, at any depth.
     pub fn any_int(&self, name: &str, wanted: &[i64]) -> bool {
+        self.any(name, &|number| wanted.contains(&number))
+    }
+
+    /// Whether any integer field called `name` holds something else, at any depth.
+    pub fn any_int_but(&self, name: &str, allowed: &[i64]) -> bool {
+        self.any(name, &|number| !allowed.contains(&number))
+    }
+
+    fn any(&self, name: &str, is: &dyn Fn(i64) -> bool) -> bool {
         match self {
-            Self::List(values) => values.iter().any(|value| value.any_int(name, wanted)),
+            Self::List(values) => values.iter().any(|value| value.any(name, is)),
             Self::Map(fields) => fields.iter().any(|(field, value)| match value {
-                Self::Int(number) => field == name && wanted.contains(number),
-                _ => value.any_int(name, wanted),
+                Self::Int(number) => field == name && is(*number),
+                _ => value.any(name, is),
             }),
             _ => false,
         }
