@@ -229,10 +229,9 @@ fn may_delete(cx: &Context<'_>, topic: std::sync::Arc<Topic>) -> Result<std::syn
 /// The topic that is meant.
 fn find(cx: &Context<'_>, asked: &DeleteTopicState<'_>) -> Result<std::sync::Arc<Topic>, Refused> {
     match asked.name.as_deref() {
-        Some(_) if !asked.topic_id.is_zero() => Err(Refused::new(
-            ErrorCode::INVALID_REQUEST,
-            "name the topic either by name or by id, not both",
-        )),
+        Some(_) if !asked.topic_id.is_zero() => {
+            Err(Refused::new(ErrorCode::INVALID_REQUEST, "name the topic either by name or by id, not both"))
+        }
         Some(name) => cx.broker.topics.by_name(name).ok_or_else(|| {
             Refused::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, format!("there is no topic {name}"))
         }),
