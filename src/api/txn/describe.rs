@@ -82,8 +82,7 @@ pub async fn list_transactions<'a>(
         (request.state_filters.is_empty() || wanted.contains(&found.status))
             && (request.producer_id_filters.is_empty()
                 || request.producer_id_filters.contains(&found.producer_id))
-            && (request.duration_filter < 0
-                || now.saturating_sub(found.started_ms) > request.duration_filter)
+            && (request.duration_filter < 0 || now.saturating_sub(found.started_ms) > request.duration_filter)
             && pattern.as_ref().is_none_or(|pattern| pattern.is_match(id))
     };
     let states =

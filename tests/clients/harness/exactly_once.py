@@ -14,8 +14,9 @@ from .broker import Broker
 from .workloads import flight_files
 
 SECONDS = int(os.environ.get("QUIPU_EOS_SECONDS", "20"))
-# Longest that the rest may take once nobody is killed any more: sessions and transactions of the dead run out first.
-DRAIN_S = 90
+# Longest that the rest may take once nobody is killed any more: sessions and transactions of the dead run out first, and
+# applications restore their stores on a busy machine. Less than the 300 s after which Streams gives a rebalance up.
+DRAIN_S = 150
 WORKERS = 3
 RATE = 200
 FLIGHTS_PER_S = 100
