@@ -365,28 +365,18 @@ impl Broker {
                 format!("there is no broker {other}; the only one is {node}"),
             ));
         }
-        match asked.replication_factor {
-            None | Some(1) => Ok(()),
-            Some(factor)
-                if factor > 1
-                    && settings.topics.replication_factor_policy == ReplicationFactorPolicy::Clamp =>
-            {
-                tracing::warn!(
-                    topic = asked.name,
-                    factor,
-                    "one node holds one replica; the factor is taken as 1"
-                );
+        let refused = |message| Err(Refused::new(ErrorCode::INVALID_REPLICATION_FACTOR, message));
+        let clamps = settings.topics.replication_factor_policy == ReplicationFactorPolicy::Clamp;
+        match asked.replication_factor.map_or(settings.topics.replication_factor, i32::from) {
+            1 => Ok(()),
+            factor if factor < 1 => refused(format!("a replication factor is at least 1, not {factor}")),
+            factor if clamps => {
+                let topic = &asked.name;
+                tracing::warn!(topic, factor, "one node holds one replica; the factor is taken as 1");
                 Ok(())
             }
-            Some(factor) if factor > 1 => Err(Refused::new(
-                ErrorCode::INVALID_REPLICATION_FACTOR,
-                format!(
-                    "replication factor {factor} is larger than the one broker there is; ask for 1, or set quipu.replication.factor=clamp"
-                ),
-            )),
-            Some(factor) => Err(Refused::new(
-                ErrorCode::INVALID_REPLICATION_FACTOR,
-                format!("a replication factor is at least 1, not {factor}"),
+            factor => refused(format!(
+                "replication factor {factor} is larger than the one broker there is; ask for 1, or set quipu.replication.factor=clamp"
             )),
         }
     }

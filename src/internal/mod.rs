@@ -34,6 +34,8 @@ fn get_or_create<const N: usize>(
     }
     let asked = CreateTopic {
         partitions: Some(partitions),
+        // default.replication.factor is for topics of users.
+        replication_factor: Some(1),
         configs: configs.map(|(key, value)| (key.to_owned(), value)).into(),
         ..CreateTopic::with_defaults(name)
     };

@@ -269,3 +269,37 @@ fn levels_of_loggers_change_while_the_broker_runs() {
     assert!(log.contains("seen") && log.contains("Metadata"), "{log}");
     assert!(!log.contains("unseen"), "{log}");
 }
+
+#[test]
+fn more_replicas_than_brokers_are_refused_or_taken_as_one() {
+    let replicas = |broker: &Broker| {
+        let described = read(broker, &["topic", "describe", "t"]);
+        described[0]["partitions"][0]["replicas"].clone()
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let strict = Broker::serve(dir.path(), &[]);
+    let create = ["topic", "create", "t", "--replicas", "3"];
+    let refused = failed(&strict, &create);
+    assert!(refused.contains("INVALID_REPLICATION_FACTOR") && refused.contains("clamp"), "{refused}");
+    done(&strict, &["config", "set", "broker", "default", "quipu.replication.factor=clamp"]);
+    done(&strict, &create);
+    assert_eq!(replicas(&strict), json!([0]));
+    let dev = Broker::dev(&[]);
+    done(&dev, &create);
+    assert_eq!(replicas(&dev), json!([0]));
+    let strict = Broker::dev(&[
+        "--override",
+        "quipu.replication.factor=reject",
+        "--override",
+        "default.replication.factor=3",
+    ]);
+    assert!(failed(&strict, &create).contains("INVALID_REPLICATION_FACTOR"));
+    assert!(
+        failed(&strict, &["topic", "create", "t"]).contains("replication factor 3"),
+        "the default counts"
+    );
+    done(&strict, &["topic", "create", "t", "--replicas", "1"]);
+    // The broker's own topics have a default of their own.
+    done_with(&strict, &["produce", "t"], "a\n");
+    assert_eq!(done(&strict, &["consume", "t", "-g", "g", "-n", "1", "-f", "%v"]), "a");
+}
