@@ -47,11 +47,11 @@ fn story(disk: Arc<dyn Disk>, dir: &Path, volume_bytes: u64, free: impl FnOnce()
     assert_eq!(reader.read(0, 1, end, true).unwrap().next_offset, 1);
     // The broker's own log goes on for a while, in what is kept for it.
     let before = own_reader.end_offset();
-    for _ in 0..8 {
+    for _ in 0..40 {
         append(&mut own, &batch(100, 0)).unwrap();
     }
     own.sync().unwrap();
-    assert_eq!(own_reader.end_offset(), before + 800);
+    assert_eq!(own_reader.end_offset(), before + 4_000);
     // That room is not there for records.
     assert!(matches!(fill_up(&mut appender), AppendError::Full(_)));
     assert!(reader.end_offset() <= end + 1, "records were written into the reserve");

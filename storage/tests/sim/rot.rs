@@ -79,7 +79,7 @@ struct Written {
     disk: SimDisk,
     now: i64,
     batches: Batches,
-    /// Everything below was vouched for.
+    /// Everything below is on disk.
     end: i64,
     /// Which files may rot, and how much of each.
     files: Vec<(PathBuf, usize)>,
@@ -94,7 +94,6 @@ fn write(seed: u64) -> Option<Written> {
     if appender.fenced().is_some() || appender.close().is_err() {
         return None;
     }
-    let end = reader.end_offset();
     let files = run.disk.current_files();
     drop(reader);
     let went_on = run.rng.one_in(2);
@@ -107,6 +106,7 @@ fn write(seed: u64) -> Option<Written> {
         run.chores();
     }
     let (_, reader) = run.log.take()?;
+    let end = reader.durable_offset();
     let batches = read_through(&reader, &BTreeMap::new().into_iter().chain(all(&reader)).collect()).batches;
     // Compaction may have begun again, or retention.
     let mut files = files;
