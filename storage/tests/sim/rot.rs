@@ -142,7 +142,8 @@ fn damage(written: &Written, disk: &SimDisk, rng: &mut Rng) -> Option<String> {
     };
     // What came later is not vouched for: a file that loses its end takes that along.
     let kinds = if written.went_on { 5 } else { 8 };
-    let (path, size) = pick(&logs, rng)?;
+    let newest = written.went_on && rng.one_in(2);
+    let (path, size) = if newest { (*logs.last()?).clone() } else { pick(&logs, rng)? };
     let name = path.display().to_string();
     Some(match rng.below(kinds) {
         0 | 1 => {
@@ -237,17 +238,26 @@ fn suffer(written: &Written, disk: &SimDisk, rng: &mut Rng) {
     let calm = disk.copy();
     accept_loss(&calm, Path::new(DIR), &report, 0).unwrap();
     whole_again(written, &calm, &lost);
-    let torn = disk.copy();
-    torn.freeze(Freeze::Call(1 + rng.below(calm.calls())));
-    drop(accept_loss(&torn, Path::new(DIR), &report, 0));
-    let disk = torn.crash(rng.next());
-    let opened = disk.copy();
-    let (_, reader) = Run::try_open(&opened, written.now).unwrap();
-    assert!(reader.end_offset() >= written.end, "an interrupted repair was taken for a torn write");
-    read_through(&reader, &written.batches);
-    drop(reader);
-    accept_loss(&disk, Path::new(DIR), &check(&disk), 0).unwrap();
-    whole_again(written, &disk, &lost);
+    // Anywhere in between, or everywhere where a wrong position could be believed.
+    let calls = calm.calls();
+    let cuts = if written.went_on {
+        1..=calls
+    } else {
+        let at = 1 + rng.below(calls);
+        at..=at
+    };
+    for cut in cuts {
+        let torn = disk.copy();
+        torn.freeze(Freeze::Call(cut));
+        drop(accept_loss(&torn, Path::new(DIR), &report, 0));
+        let disk = torn.crash(rng.next());
+        let (_, reader) = Run::try_open(&disk.copy(), written.now).unwrap();
+        assert!(reader.end_offset() >= written.end, "an interrupted repair was taken for a torn write");
+        read_through(&reader, &written.batches);
+        drop(reader);
+        accept_loss(&disk, Path::new(DIR), &check(&disk), 0).unwrap();
+        whole_again(written, &disk, &lost);
+    }
 }
 
 /// All that was not lost is there, and the log goes on.
