@@ -142,6 +142,8 @@ pub fn to_stderr() {
         .with_target(false)
         .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr)
+        // Told by a panic otherwise: a full disk under the log must not end the broker.
+        .log_internal_errors(false)
         .with_filter_reloading();
     let handle = lines.reload_handle();
     // Whoever set up logging before us keeps it, and its levels.

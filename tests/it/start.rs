@@ -218,3 +218,22 @@ fn an_unknown_key_is_told_and_does_no_harm() {
         ],
     );
 }
+
+#[test]
+fn a_log_that_cannot_be_written_ends_nothing() {
+    let (dir, file) = with_properties("my.own.key=1\n");
+    let mut child = Command::new(QUIPU)
+        .args(["serve", "--listen", "127.0.0.1:0", "--config", &file, "--data-dir"])
+        .arg(dir.path().join("data"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        // As if the disk that the log goes to were full; there is a line about the key that nobody knows.
+        .stderr(fs::OpenOptions::new().write(true).open("/dev/full").unwrap())
+        .spawn()
+        .unwrap();
+    let mut ready = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    assert!(ready.contains("ready"), "{ready}");
+    signal(child.id(), "TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
