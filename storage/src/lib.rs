@@ -38,6 +38,7 @@
 //! | `<base offset>.txn` | which transactions end in it as aborted, if any do |
 //! | `<offset>.snap` | recovery point, and what is known about producers |
 //! | `<offset>.start` | log start after records were deleted |
+//! | `<base offset>-<position>.lost` | bytes that [`repair`] cut out; nobody reads them but the operator |
 //! | `*.tmp`, `*.deleted` | being written, being removed: a restart throws them away |
 //!
 //! # What holds
