@@ -109,8 +109,9 @@ impl<'a> Scanner<'a> {
         Ok(Ok(batch))
     }
 
+    /// Nothing where the position has moved beyond what was read.
     fn at_hand(&self) -> &[u8] {
-        &self.buffer[(self.position - self.buffer_start) as usize..]
+        self.buffer.get((self.position - self.buffer_start) as usize..).unwrap_or_default()
     }
 
     /// Has `needed` bytes at hand, or all that are left.
@@ -120,7 +121,8 @@ impl<'a> Scanner<'a> {
         }
         let left = self.size - self.position;
         let wanted = (needed.max(CHUNK_BYTES) as u64).min(left) as usize;
-        self.buffer.drain(..(self.position - self.buffer_start) as usize);
+        let passed = (self.position - self.buffer_start).min(self.buffer.len() as u64);
+        self.buffer.drain(..passed as usize);
         self.buffer_start = self.position;
         let kept = self.buffer.len();
         self.buffer.resize(wanted.max(kept), 0);
