@@ -151,7 +151,7 @@ impl Player<'_> {
                         let wanted = parse(value, &self.names)?;
                         answer.at(path) != Some(&wanted)
                     }
-                    (Some(answer), None) => question.patient && answer.any_int("errorCode", &NOT_READY),
+                    (Some(answer), None) => question.patient && is_not_ready(answer),
                 };
                 if !again || began.elapsed() > AGAIN_FOR {
                     let name = question.api.name();
@@ -392,6 +392,10 @@ fn read_frame(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     let mut frame = vec![0; u32::from_be_bytes(length) as usize];
     stream.read_exact(&mut frame)?;
     Ok(frame)
+}
+
+fn is_not_ready(answer: &Value) -> bool {
+    ["errorCode", "partitionErrorCode"].iter().any(|field| answer.any_int(field, &NOT_READY))
 }
 
 fn plant(value: Value, from: i64, to: i64) -> Value {
