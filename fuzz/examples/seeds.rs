@@ -4,6 +4,8 @@
 #[path = "../../protocol/tests/it/codec.rs"]
 #[allow(dead_code)]
 mod codec;
+#[path = "../fuzz_targets/directory.rs"]
+mod directory;
 #[path = "../../protocol/tests/it/value.rs"]
 #[allow(dead_code)]
 mod value;
@@ -13,7 +15,8 @@ use quipu_protocol::header::RequestHeader;
 use quipu_protocol::primitives::Writer;
 use quipu_protocol::record::{BatchBuilder, Header};
 use quipu_protocol::schema::MessageKind;
-use std::path::PathBuf;
+use quipu_storage::compress::{Codec, compress};
+use std::path::{Path, PathBuf};
 use value::{Random, random_struct, write_struct};
 
 fn main() -> std::io::Result<()> {
@@ -64,5 +67,60 @@ fn main() -> std::io::Result<()> {
         std::fs::write(root.join("batch").join(format!("batch-{count}")), &batch)?;
         log.extend(batch);
     }
-    std::fs::write(root.join("batch").join("log"), log)
+    std::fs::write(root.join("batch").join("log"), log)?;
+    log_files(&root)?;
+    compressed(&root)
+}
+
+/// The files of a sound log: alone for the targets that replace one, together for recovery.
+fn log_files(root: &Path) -> std::io::Result<()> {
+    for close in [false, true] {
+        let files = directory::sound(close);
+        let mut rows: Vec<Vec<u8>> = vec![Vec::new(); 3];
+        for (name, bytes) in &files {
+            let (offset, suffix) = name.split_once('.').expect("a suffix");
+            let offset = offset.parse::<u64>().expect("an offset") as u8;
+            let kind = directory::KINDS.iter().position(|kind| kind.0 == suffix).expect("a known kind");
+            let magic = directory::KINDS[kind].1.len();
+            let payload = if kind == 0 { &bytes[..] } else { &bytes[magic..bytes.len() - 4] };
+            let mut row = |number: usize, is_right: u8, bytes: &[u8]| {
+                rows[number].extend([kind as u8 | is_right, offset]);
+                rows[number].extend((bytes.len() as u16).to_be_bytes());
+                rows[number].extend(bytes);
+            };
+            row(0, 0, bytes);
+            if kind == 0 {
+                row(1, 0x80, payload);
+            } else {
+                row(2, 0x80, payload);
+            }
+            let target = match suffix {
+                "idx" => "index",
+                "snap" => "snapshot",
+                "txn" => "aborted",
+                _ => continue,
+            };
+            std::fs::create_dir_all(root.join(target))?;
+            std::fs::write(root.join(target).join(format!("{name}-{close}")), [&[0, 0], payload].concat())?;
+        }
+        std::fs::create_dir_all(root.join("recovery"))?;
+        for (number, row) in rows.iter().enumerate() {
+            std::fs::write(root.join("recovery").join(format!("sound-{close}-{number}")), row)?;
+        }
+    }
+    Ok(())
+}
+
+/// Something small from each codec, and a small thing that expands to much.
+fn compressed(root: &Path) -> std::io::Result<()> {
+    for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+        let dir = root.join(codec.name());
+        std::fs::create_dir_all(&dir)?;
+        for (name, bytes) in
+            [("text", b"knots in a cord, knots in a cord".to_vec()), ("zeros", vec![0; 200_000])]
+        {
+            std::fs::write(dir.join(name), compress(codec, None, &bytes)?)?;
+        }
+    }
+    Ok(())
 }
