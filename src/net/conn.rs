@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream as StdStream};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -24,6 +24,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::frame::{FrameLimits, frame_bytes};
+use super::load::Gauge;
 use crate::api;
 use crate::broker::Broker;
 use crate::topic::durable::Awaited;
@@ -70,9 +71,15 @@ impl BufferPool {
 /// Why a connection ended; `None` says that the peer just left.
 type Ended = Option<String>;
 
-/// Serves one connection until the peer leaves, misbehaves or is idle for too long, or the broker stops.
-pub(super) async fn serve(stream: TcpStream, broker: &Arc<Broker>, pool: BufferPool) {
-    let (Ok(peer), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else { return };
+/// Serves one connection until the peer leaves, misbehaves or is idle for too long, or the broker stops; or until the
+/// connection is better off on another thread, whose number is returned with it.
+pub(super) async fn serve(
+    stream: TcpStream,
+    broker: &Arc<Broker>,
+    pool: BufferPool,
+    gauge: &Gauge,
+) -> Option<(StdStream, usize)> {
+    let (Ok(peer), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else { return None };
     // Answers are whole writes; waiting to merge them with later ones only adds latency.
     let _ = stream.set_nodelay(true);
     let mut connection = Connection {
@@ -86,12 +93,18 @@ pub(super) async fn serve(stream: TcpStream, broker: &Arc<Broker>, pool: BufferP
         room: None,
         pool,
     };
-    if let Err(Some(reason)) = connection.run().await {
-        broker.metrics.connections_failed.increment();
-        tracing::info!(%peer, "closed a connection: {reason}");
-    }
-    let Connection { input, pool, .. } = connection;
+    let ended = connection.run(gauge).await;
+    let Connection { stream, input, pool, .. } = connection;
     pool.give(input.bytes);
+    match ended {
+        Ok(thread) => Some((stream.into_std().ok()?, thread?)),
+        Err(None) => None,
+        Err(Some(reason)) => {
+            broker.metrics.connections_failed.increment();
+            tracing::info!(%peer, "closed a connection: {reason}");
+            None
+        }
+    }
 }
 
 struct Connection<'a> {
@@ -114,7 +127,8 @@ struct Held {
 }
 
 impl Connection<'_> {
-    async fn run(&mut self) -> Result<(), Ended> {
+    /// Answers requests; gives the thread that the connection is to go on with, if any is.
+    async fn run(&mut self, gauge: &Gauge) -> Result<Option<usize>, Ended> {
         let limits = FrameLimits {
             produce_bytes: self.broker.settings().network.request_max_bytes,
             other_bytes: OTHER_FRAME_BYTES,
@@ -130,11 +144,19 @@ impl Connection<'_> {
             }
             self.output.flush(&mut self.stream, &self.pool).await.map_err(lost)?;
             if is_stopping && self.held.is_empty() {
-                return Ok(());
+                return Ok(None);
             }
             let may_read = self.held.len() < HELD_MAX && !is_stopping;
             let is_partial = !self.input.pending().is_empty();
-            silence.begins(if is_partial { PARTIAL_FRAME_PATIENCE } else { idle_patience(self.broker) });
+            let now = Instant::now();
+            silence.begins(now, if is_partial { PARTIAL_FRAME_PATIENCE } else { idle_patience(self.broker) });
+            if let Some(thread) = gauge.turn(u64::from(self.peer.port()), now)
+                && !is_partial
+                && self.held.is_empty()
+                && !is_stopping
+            {
+                return Ok(Some(thread));
+            }
             tokio::select! {
                 biased;
                 outcome = front_durable(&mut self.held), if !self.held.is_empty() => {
@@ -275,8 +297,8 @@ impl Silence {
     }
 
     /// Starts to count, up to `patience`.
-    fn begins(&mut self, patience: Duration) {
-        self.ends = Instant::now() + patience;
+    fn begins(&mut self, now: Instant, patience: Duration) {
+        self.ends = now + patience;
         if self.ends < self.timer.deadline() {
             self.timer.as_mut().reset(self.ends);
         }

@@ -1,16 +1,17 @@
 //! Threads, listeners, and stopping.
 //!
-//! N threads each run one single-threaded runtime. The thread that accepts hands a socket to the thread with the
-//! fewest connections, where it lives until it closes: a request never hops threads.
+//! N threads each run one single-threaded runtime. The thread that accepts hands a socket to one of them, which answers
+//! its requests: a request never hops threads. [`load`] says which, and when a connection moves on.
 
 mod conn;
 mod frame;
+mod load;
 
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
+use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use tokio::task::LocalSet;
 
 use crate::broker::Broker;
 pub use frame::{FrameError, FrameLimits, frame_bytes};
+use load::{Gauge, Loads};
 
 /// How long an accept loop rests when the process has no file descriptor left.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
@@ -32,8 +34,9 @@ const BACKLOG: i32 = 1_024;
 /// The running network side of a broker.
 #[derive(Debug)]
 pub struct Net {
-    threads: Vec<NetThread>,
-    next: AtomicUsize,
+    threads: Vec<JoinHandle<()>>,
+    inboxes: Inboxes,
+    loads: Arc<Loads>,
     addresses: Addresses,
 }
 
@@ -71,18 +74,32 @@ impl Drop for Place {
     }
 }
 
+/// Where each thread takes connections from.
+type Inboxes = Arc<[mpsc::UnboundedSender<Socket>]>;
+
+/// A connection that no thread serves right now.
 #[derive(Debug)]
-struct NetThread {
-    connections: Arc<AtomicUsize>,
-    sockets: mpsc::UnboundedSender<(StdStream, Place)>,
-    thread: Option<JoinHandle<()>>,
+struct Socket {
+    stream: StdStream,
+    /// Its connection's own: among the connections of an address, and in the counts.
+    seat: Seat,
 }
 
 impl Net {
     /// Starts `threads` network threads for `broker`.
     pub fn start(broker: &Arc<Broker>, threads: usize) -> io::Result<Self> {
-        let threads = (0..threads.max(1)).map(|n| NetThread::start(broker, n)).collect::<io::Result<_>>()?;
-        Ok(Self { threads, next: AtomicUsize::new(0), addresses: Addresses::default() })
+        let count = threads.max(1);
+        let loads = Loads::new(count);
+        let (inboxes, inbox): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
+        let inboxes = Inboxes::from(inboxes);
+        let threads = inbox.into_iter().enumerate().map(|(number, inbox)| {
+            let (broker, loads, inboxes) = (Arc::clone(broker), Arc::clone(&loads), Arc::clone(&inboxes));
+            std::thread::Builder::new()
+                .name(format!("quipu-net-{number}"))
+                .spawn(move || run_thread(&broker, number, inbox, &inboxes, loads))
+        });
+        let threads = threads.collect::<io::Result<_>>()?;
+        Ok(Self { threads, inboxes, loads, addresses: Addresses::default() })
     }
 
     /// Accepts connections from `listener` until the broker stops. Runs on the caller's runtime.
@@ -104,7 +121,7 @@ impl Net {
         }
     }
 
-    fn hand_out(&self, broker: &Broker, stream: TcpStream, peer: SocketAddr) {
+    fn hand_out(&self, broker: &Arc<Broker>, stream: TcpStream, peer: SocketAddr) {
         let settings = broker.settings();
         let limit = settings.network.max_connections_per_ip_overrides.get(&peer.ip());
         let limit = *limit.unwrap_or(&settings.network.max_connections_per_ip);
@@ -113,54 +130,60 @@ impl Net {
             tracing::warn!(%peer, limit, "refused a connection: max.connections.per.ip is reached");
             return;
         };
-        let open: usize = self.threads.iter().map(|t| t.connections.load(Ordering::Relaxed)).sum();
+        let open = self.loads.connections();
         if open >= settings.network.max_connections {
             broker.metrics.connections_refused.increment();
             tracing::warn!(%peer, open, "refused a connection: max.connections is reached");
             return;
         }
-        // Ties go round, so that two busy connections do not share a core.
-        let first = self.next.fetch_add(1, Ordering::Relaxed);
-        let count = self.threads.len();
-        let thread = (0..count)
-            .map(|n| &self.threads[(first + n) % count])
-            .min_by_key(|t| t.connections.load(Ordering::Relaxed))
-            .expect("at least one network thread");
         let Ok(stream) = stream.into_std() else { return };
-        thread.connections.fetch_add(1, Ordering::Relaxed);
-        if thread.sockets.send((stream, place)).is_err() {
-            thread.connections.fetch_sub(1, Ordering::Relaxed);
-        }
+        let thread = self.loads.place();
+        broker.metrics.connections_opened.increment();
+        let seat = Seat { _place: place, broker: Arc::clone(broker), loads: Arc::clone(&self.loads), thread };
+        self.loads.opened(thread);
+        // A thread that has ended closes the connection.
+        let _ = self.inboxes[thread].send(Socket { stream, seat });
     }
 
     /// Waits until the threads have answered what was in flight; call after [`Broker::stop`].
-    pub fn join(mut self) {
-        for thread in &mut self.threads {
-            let (closed, _) = mpsc::unbounded_channel();
-            drop(std::mem::replace(&mut thread.sockets, closed));
-            if let Some(handle) = thread.thread.take() {
-                let _ = handle.join();
-            }
+    pub fn join(self) {
+        for thread in self.threads {
+            let _ = thread.join();
         }
     }
 }
 
-impl NetThread {
-    fn start(broker: &Arc<Broker>, number: usize) -> io::Result<Self> {
-        let (sockets, inbox) = mpsc::unbounded_channel();
-        let connections = Arc::new(AtomicUsize::new(0));
-        let (broker, open) = (Arc::clone(broker), Arc::clone(&connections));
-        let thread = std::thread::Builder::new()
-            .name(format!("quipu-net-{number}"))
-            .spawn(move || run_thread(broker, inbox, open))?;
-        Ok(Self { connections, sockets, thread: Some(thread) })
+/// Keeps the counts of open connections right however a connection ends.
+#[derive(Debug)]
+struct Seat {
+    _place: Place,
+    broker: Arc<Broker>,
+    loads: Arc<Loads>,
+    thread: usize,
+}
+
+impl Seat {
+    fn moved_to(mut self, thread: usize) -> Self {
+        self.loads.opened(thread);
+        self.loads.closed(self.thread);
+        self.thread = thread;
+        self
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.broker.metrics.connections_closed.increment();
+        self.loads.closed(self.thread);
     }
 }
 
 fn run_thread(
-    broker: Arc<Broker>,
-    mut inbox: mpsc::UnboundedReceiver<(StdStream, Place)>,
-    open: Arc<AtomicUsize>,
+    broker: &Arc<Broker>,
+    number: usize,
+    mut inbox: mpsc::UnboundedReceiver<Socket>,
+    inboxes: &Inboxes,
+    loads: Arc<Loads>,
 ) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -171,6 +194,7 @@ fn run_thread(
     };
     let connections = LocalSet::new();
     let pool = conn::BufferPool::default();
+    let gauge = Rc::new(Gauge::new(loads, number));
     let mut stopping = broker.stopping();
     connections.block_on(&runtime, async {
         loop {
@@ -178,13 +202,17 @@ fn run_thread(
                 socket = inbox.recv() => socket,
                 _ = stopping.wait_for(|stop| *stop) => None,
             };
-            let Some((socket, place)) = socket else { break };
-            let (broker, open, pool) = (Arc::clone(&broker), Arc::clone(&open), pool.clone());
+            let Some(Socket { stream, seat }) = socket else { break };
+            let (broker, pool, gauge) = (Arc::clone(broker), pool.clone(), Rc::clone(&gauge));
+            let inboxes = Arc::clone(inboxes);
             tokio::task::spawn_local(async move {
-                let _counted = (place, Counted::new(&broker, open));
-                match TcpStream::from_std(socket) {
-                    Ok(stream) => conn::serve(stream, &broker, pool).await,
-                    Err(error) => tracing::warn!(%error, "cannot serve a connection"),
+                let served = match TcpStream::from_std(stream) {
+                    Ok(stream) => conn::serve(stream, &broker, pool, &gauge).await,
+                    Err(error) => return tracing::warn!(%error, "cannot serve a connection"),
+                };
+                if let Some((stream, thread)) = served {
+                    // A thread that has ended closes the connection.
+                    let _ = inboxes[thread].send(Socket { stream, seat: seat.moved_to(thread) });
                 }
             });
         }
@@ -193,26 +221,6 @@ fn run_thread(
     runtime.block_on(async {
         let _ = tokio::time::timeout(STOP_GRACE, connections).await;
     });
-}
-
-/// Keeps the counts of open connections right however a connection ends.
-struct Counted<'a> {
-    broker: &'a Broker,
-    open: Arc<AtomicUsize>,
-}
-
-impl<'a> Counted<'a> {
-    fn new(broker: &'a Broker, open: Arc<AtomicUsize>) -> Self {
-        broker.metrics.connections_opened.increment();
-        Self { broker, open }
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.broker.metrics.connections_closed.increment();
-        self.open.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// Opens a listening socket at `address`.
