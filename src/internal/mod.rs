@@ -62,7 +62,8 @@ pub(crate) fn durability_of(partition: &Partition, end: Offset) -> Durability {
 
 /// The number of the partition that holds a group, or a transactional id, of `count`.
 pub(crate) fn partition_index(id: &str, count: usize) -> i32 {
-    let hash = java_hash(id) & i32::MAX;
+    // The smallest number has no absolute value and counts as 0 (`Utils.abs`).
+    let hash = java_hash(id).checked_abs().unwrap_or(0);
     hash % (count.max(1) as i32)
 }
 
@@ -125,7 +126,7 @@ fn replay_partition(
 
 #[cfg(test)]
 mod tests {
-    use super::java_hash;
+    use super::{java_hash, partition_index};
 
     #[test]
     fn hashes_are_javas() {
@@ -136,5 +137,10 @@ mod tests {
             "my-group".bytes().fold(0i32, |h, b| h.wrapping_mul(31).wrapping_add(b.into()))
         );
         assert_eq!(java_hash("polygenelubricants"), i32::MIN);
+        let partition = |id| partition_index(id, 50);
+        assert_eq!(
+            (partition("polygenelubricants"), partition("order-writer"), partition("payments")),
+            (0, 46, 13)
+        );
     }
 }
