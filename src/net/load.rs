@@ -6,19 +6,19 @@
 //! that is not.
 
 use std::cell::Cell;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
 
 /// Up to so many connections gather on a thread that has little to do; more are spread evenly.
 const GATHERED_MAX: usize = 16;
 /// A thread with less than this share of its time in use takes connections. Per mille.
 const QUIET: u64 = 300;
-/// A thread with more than this share in use gives one away. Per mille; what its clients use of the same core counts
-/// as idle, so this is far below all of it.
+/// A thread with more than this share in use gives one away. Per mille.
 const BUSY: u64 = 600;
 /// How long is measured before anything is concluded, and so how often a thread gives a connection away.
 const WINDOW: Duration = Duration::from_millis(20);
@@ -30,6 +30,8 @@ const STALE: Duration = Duration::from_millis(200);
 pub(super) struct Loads {
     threads: Vec<Load>,
     epoch: Instant,
+    /// The system tells threads how busy they are.
+    is_measured: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -43,7 +45,8 @@ struct Load {
 
 impl Loads {
     pub(super) fn new(threads: usize) -> Arc<Self> {
-        Arc::new(Self { threads: (0..threads).map(|_| Load::default()).collect(), epoch: Instant::now() })
+        let threads = (0..threads).map(|_| Load::default()).collect();
+        Arc::new(Self { threads, epoch: Instant::now(), is_measured: AtomicBool::new(true) })
     }
 
     /// Counts a connection of `thread`.
@@ -69,7 +72,8 @@ impl Loads {
     pub(super) fn place(&self) -> usize {
         let now = Instant::now();
         let threads = 0..self.threads.len();
-        let gathers = |&thread: &usize| self.of(thread) < GATHERED_MAX && self.share(thread, now) < QUIET;
+        let gathered_max = if self.is_measured.load(Ordering::Relaxed) { GATHERED_MAX } else { 0 };
+        let gathers = |&thread: &usize| self.of(thread) < gathered_max && self.share(thread, now) < QUIET;
         let fewest = || threads.clone().min_by_key(|&thread| self.of(thread)).unwrap_or(0);
         threads.clone().find(gathers).unwrap_or_else(fewest)
     }
@@ -102,6 +106,7 @@ impl Loads {
 pub(super) struct Gauge {
     loads: Arc<Loads>,
     thread: usize,
+    schedstat: Option<File>,
     began: Cell<Instant>,
     used: Cell<Duration>,
     /// The connection that was served last, and whether another was in this window.
@@ -112,8 +117,11 @@ pub(super) struct Gauge {
 impl Gauge {
     /// To be made on the thread itself.
     pub(super) fn new(loads: Arc<Loads>, thread: usize) -> Self {
-        let (began, used) = (Cell::new(Instant::now()), Cell::new(used()));
-        Self { loads, thread, began, used, last: Cell::new(0), several: Cell::new(false) }
+        let schedstat = File::open("/proc/thread-self/schedstat").ok();
+        let used = schedstat.as_ref().and_then(used);
+        loads.is_measured.fetch_and(used.is_some(), Ordering::Relaxed);
+        let (began, used) = (Cell::new(Instant::now()), Cell::new(used.unwrap_or_default()));
+        Self { loads, thread, schedstat, began, used, last: Cell::new(0), several: Cell::new(false) }
     }
 
     /// To be told after each turn of a connection. Says where that connection is to go on, if not here: this thread has
@@ -126,20 +134,23 @@ impl Gauge {
         if elapsed < WINDOW {
             return None;
         }
-        let before = self.used.replace(used());
         self.began.set(now);
         let several = self.several.replace(false);
-        let busy = self.used.get().saturating_sub(before);
+        let used = used(self.schedstat.as_ref()?)?;
+        let busy = used.saturating_sub(self.used.replace(used));
         let share = (busy.as_micros() * 1_000 / elapsed.as_micros().max(1)) as u64;
         self.loads.note(self.thread, share, now);
         if share > BUSY && several { self.loads.quieter(self.thread, now) } else { None }
     }
 }
 
-/// Processor time that the calling thread has used.
-fn used() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec.max(0) as u64, time.tv_nsec.clamp(0, 999_999_999) as u32)
+/// How long a thread has run or waited for a core: a core that its clients use as well is no idle one.
+fn used(schedstat: &File) -> Option<Duration> {
+    let mut text = [0; 64];
+    let len = schedstat.read_at(&mut text, 0).ok()?;
+    let mut numbers = std::str::from_utf8(&text[..len]).ok()?.split_ascii_whitespace();
+    let mut next = || Some(Duration::from_nanos(numbers.next()?.parse().ok()?));
+    Some(next()? + next()?)
 }
 
 #[cfg(test)]
@@ -189,10 +200,11 @@ mod tests {
     fn a_thread_that_serves_one_connection_keeps_it() {
         let loads = Loads::new(2);
         let gauge = Gauge::new(Arc::clone(&loads), 0);
+        let schedstat = gauge.schedstat.as_ref().expect("Linux with scheduler statistics");
         let mut now = gauge.began.get();
         let mut moved = |connections: [u64; 2]| {
             let busy = std::time::Instant::now();
-            while used().saturating_sub(gauge.used.get()) < WINDOW {
+            while used(schedstat).unwrap().saturating_sub(gauge.used.get()) < WINDOW {
                 assert!(busy.elapsed() < Duration::from_secs(60));
             }
             assert_eq!(gauge.turn(connections[0], now), None, "too early to tell");
