@@ -7,6 +7,8 @@
 //! 2. A file is never shrunk below what was published to readers (sealing trims the reserved space behind it).
 //! 3. Published bytes are never written again; recovery, which may cut, runs before the first map is made.
 //!
+//! A sector that cannot be read has the same effect: what may have left memory is loaded with [`Map::load`] first.
+//!
 //! That nobody else changes the files is what the lock on the data directory is for.
 #![allow(unsafe_code)]
 
@@ -17,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use memmap2::{Mmap, MmapOptions};
+use memmap2::{Advice, Mmap, MmapOptions};
 
 /// A read-only map of a file, or of the place where the file is going to grow.
 #[derive(Debug)]
@@ -59,6 +61,24 @@ impl Map {
     pub(crate) fn shared(self: &Arc<Self>, range: Range<u64>) -> Option<Bytes> {
         self.bytes(range.clone())?;
         Some(Bytes::from_owner(Slice { map: Arc::clone(self), range }))
+    }
+
+    /// Has the bytes of `range` read from the disk if they are not in memory. What the disk cannot give is an error here;
+    /// where it is touched first, the system ends the process. Linux 5.14; before that nothing happens.
+    pub(crate) fn load(&self, range: Range<u64>) -> io::Result<()> {
+        let end = range.end.min(self.len());
+        if range.start >= end {
+            return Ok(());
+        }
+        let (start, len) = (range.start as usize, (end - range.start) as usize);
+        loop {
+            match self.map.advise_range(Advice::PopulateRead, start, len) {
+                // EINVAL: the kernel does not know this advice.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                outcome => return outcome,
+            }
+        }
     }
 
     fn file_reaches(&self, end: u64) -> bool {

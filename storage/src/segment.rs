@@ -27,6 +27,11 @@ pub(crate) const ABORTED_SUFFIX: &str = ".txn";
 /// Appended to the name of a segment that is about to be removed.
 pub(crate) const DELETED_SUFFIX: &str = ".deleted";
 
+/// How much at the end of a segment that is being appended to is taken to be in memory.
+const HOT_BYTES: u64 = 1024 * 1024;
+/// How much a walk has loaded at once.
+const LOAD_BYTES: u64 = 256 * 1024;
+
 /// `<20 digits><suffix>`.
 pub(crate) fn file_name(offset: Offset, suffix: &str) -> String {
     format!("{offset:020}{suffix}")
@@ -54,6 +59,8 @@ pub(crate) struct Segment {
     /// Bytes that readers may see. Stored after they were written.
     published: AtomicU64,
     end_offset: AtomicI64,
+    /// It is being appended to: its newest bytes are in memory.
+    hot: AtomicBool,
     removed: AtomicBool,
     slot: Arc<Slot>,
     open_segments: OpenSegments,
@@ -100,6 +107,7 @@ impl Segment {
             map_bytes: map_bytes.max(size_bytes),
             published: AtomicU64::new(size_bytes),
             end_offset: AtomicI64::new(end_offset),
+            hot: AtomicBool::new(false),
             removed: AtomicBool::new(false),
             slot: Arc::default(),
             open_segments: OpenSegments::default(),
@@ -143,6 +151,7 @@ impl Segment {
     /// Shows readers the batch that was written behind the published bytes, then takes it into the index.
     pub(crate) fn publish(&self, header: &BatchHeader) {
         let position = self.published.load(Ordering::Relaxed);
+        self.hot.store(true, Ordering::Relaxed);
         self.published.store(position + header.size_bytes() as u64, Ordering::Release);
         self.end_offset.store(header.last_offset() + 1, Ordering::Release);
         // Whoever loads the index walks to the published end, and may have met this batch already.
@@ -329,7 +338,19 @@ impl Segment {
     pub(crate) fn walk(&self, place: Place, end: u64) -> Result<Walk<'_>, ReadError> {
         let Place { position, offset } = place;
         let map = if position < end { Some(self.map(end)?) } else { None };
-        Ok(Walk { segment: self, map, position, previous: place, end, expected: offset })
+        let loaded = self.in_memory(position, end);
+        Ok(Walk { segment: self, map, position, loaded, previous: place, end, expected: offset })
+    }
+
+    /// Nothing is appended to it any more: its newest bytes leave memory like others.
+    pub(crate) fn cool(&self) {
+        self.hot.store(false, Ordering::Relaxed);
+    }
+
+    /// Up to where a walk from `position` need not ask the disk for anything.
+    fn in_memory(&self, position: u64, end: u64) -> u64 {
+        let is_recent = self.hot.load(Ordering::Relaxed) && position + HOT_BYTES >= self.size_bytes();
+        if is_recent { end } else { position }
     }
 
     pub(crate) fn mark_removed(&self) {
@@ -368,6 +389,8 @@ pub(crate) struct Walk<'a> {
     segment: &'a Segment,
     map: Option<Arc<Map>>,
     position: u64,
+    /// What lies below this is in memory, as far as the walk has to do with it.
+    loaded: u64,
     /// The batch before it, which may be the one that led astray.
     previous: Place,
     end: u64,
@@ -379,7 +402,11 @@ impl Walk<'_> {
     /// The next batch. Its header was good when it was written; if it is no longer, the file has rotted, or something
     /// else was read than what lies there.
     pub(crate) fn next(&mut self) -> Result<Option<Met>, ReadError> {
-        let Some(map) = self.map.as_ref().filter(|_| self.position < self.end) else { return Ok(None) };
+        if self.position >= self.end {
+            return Ok(None);
+        }
+        self.load(self.position + BATCH_HEADER_BYTES as u64)?;
+        let Some(map) = &self.map else { return Ok(None) };
         let position = self.position;
         let corrupt = |reason: &dyn std::fmt::Display| self.segment.corrupt(position, reason);
         let head = (position + BATCH_HEADER_BYTES as u64).min(self.end);
@@ -402,10 +429,28 @@ impl Walk<'_> {
         Ok(Some(met))
     }
 
+    /// Has everything below `upto` in memory, and some of what comes next.
+    fn load(&mut self, upto: u64) -> Result<(), ReadError> {
+        let upto = upto.min(self.end);
+        if upto <= self.loaded {
+            return Ok(());
+        }
+        let Some(map) = &self.map else { return Ok(()) };
+        let from = self.loaded.max(self.position);
+        let upto = upto.max(from.saturating_add(LOAD_BYTES)).min(self.end);
+        map.load(from..upto).map_err(|source| self.segment.io_error(source))?;
+        self.loaded = upto;
+        Ok(())
+    }
+
     /// Passes batches as [`Walk::next`] would, with the same checks but without telling of each: those that end in front
     /// of `limit`, hold no offset from `upto` on and are as they should be. The last two are left to `next`.
     pub(crate) fn pass_good(&mut self, limit: u64, upto: Offset) {
         let end = self.end.min(limit);
+        if self.load(end).is_err() {
+            // Found again, and told, by `next`.
+            return;
+        }
         let bytes = self.map.as_ref().filter(|_| self.position < end);
         let Some(mut rest) = bytes.and_then(|map| map.bytes(self.position..end)) else { return };
         let (mut passed, mut offset) = ([None; 3], self.expected);
@@ -428,6 +473,9 @@ impl Walk<'_> {
     /// Goes on behind damage: at the next batch that is whole, unless that begins behind `offset`. False if it does.
     pub(crate) fn pass_damage(&mut self, offset: Offset) -> bool {
         let Some(map) = &self.map else { return false };
+        if map.load(self.previous.position..self.end).is_err() {
+            return false;
+        }
         let rest = map.bytes(self.previous.position..self.end).unwrap_or_default();
         let offsets = self.previous.offset..self.segment.end_offset();
         // If the one before is as it was written, the one that does not follow it is not; else who knows.
@@ -452,6 +500,9 @@ impl Walk<'_> {
 
     /// The whole batch that was met.
     pub(crate) fn batch(&self, met: &Met) -> Result<BatchView<'_>, ReadError> {
+        if let Some(map) = self.map.as_ref().filter(|_| met.end() > self.loaded) {
+            map.load(met.position..met.end()).map_err(|source| self.segment.io_error(source))?;
+        }
         let bytes = self.map.as_ref().and_then(|map| map.bytes(met.position..met.end())).unwrap_or_default();
         BatchView::parse(bytes).map_err(|error| self.segment.corrupt(met.position, error))
     }

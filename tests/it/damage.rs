@@ -4,8 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use quipu_protocol::record::position;
+use quipu_protocol::{ApiKey, ErrorCode};
 
+use crate::client::Client;
 use crate::process::{Broker, quipu};
+use crate::produce::{FETCH, fetch_request, fetched};
 
 /// Makes the topics a few segments long.
 fn padded(n: u32) -> String {
@@ -135,4 +138,29 @@ fn rot_that_is_met_while_running_makes_that_partition_read_only() {
     let (left, ended, error) = consume(&broker, "bad", "start");
     assert!(ended, "{error}");
     assert_eq!(left, [records(0..base), records(behind..401)].concat());
+}
+
+/// A disk that fails under a mapped page looks to the process like a file that was cut under it: whoever touches the page
+/// first is ended by a signal, unless the system was asked for it before.
+#[test]
+fn bytes_that_cannot_be_read_any_more_fail_their_partition_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let partition = fill(dir.path());
+    let broker = Broker::serve(dir.path(), &[]);
+    // All files are open and mapped.
+    assert_eq!(consume(&broker, "bad", "start").0, records(0..400));
+    let logs = segments(&partition);
+    let base: u32 = logs[1].file_stem().unwrap().to_str().unwrap().parse().unwrap();
+    fs::OpenOptions::new().write(true).open(&logs[1]).unwrap().set_len(0).unwrap();
+
+    let mut client = Client::new(&broker);
+    let mut ask = |offset| {
+        let request = fetch_request("bad", offset, 0, 1, 10_000_000);
+        let (code, _, batches) = fetched(&client.call(ApiKey::Fetch, FETCH, &request));
+        (code, batches.last().map(|batch| batch.1 + 1))
+    };
+    assert_eq!(ask(0), (ErrorCode::NONE, Some(base.into())), "what comes before is handed out");
+    assert_eq!(ask(base.into()), (ErrorCode::KAFKA_STORAGE_ERROR, None));
+    let (others, ended, error) = consume(&broker, "good", "start");
+    assert!(ended && others == records(0..400), "{error}");
 }

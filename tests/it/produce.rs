@@ -15,7 +15,7 @@ use crate::process::Broker;
 
 /// Versions that name topics.
 const PRODUCE: i16 = 12;
-const FETCH: i16 = 12;
+pub const FETCH: i16 = 12;
 
 fn batch(values: &[&str]) -> BatchBuilder {
     let mut batch = BatchBuilder::new();
@@ -60,7 +60,7 @@ fn create(client: &mut Client, topic: &str) {
     assert_eq!(response.topics[0].error_code, ErrorCode::NONE, "usable when the answer arrives");
 }
 
-fn fetch_request(
+pub fn fetch_request(
     topic: &str,
     offset: i64,
     max_wait_ms: i32,
@@ -86,7 +86,7 @@ fn fetch_request(
 }
 
 /// Error code, high watermark, and first and last offset of each batch.
-fn fetched(answer: &[u8]) -> (ErrorCode, i64, Vec<(i64, i64)>) {
+pub fn fetched(answer: &[u8]) -> (ErrorCode, i64, Vec<(i64, i64)>) {
     let (_, mut body) = decode_response_header(answer, ApiKey::Fetch, FETCH).expect("a header");
     let response = FetchResponse::decode(&mut body, FETCH).expect("a fetch answer");
     let partition = &response.responses[0].partitions[0];

@@ -84,6 +84,7 @@ impl Seal {
         if !crate::planted::planted("seal-without-aborted") {
             aborted::write(&*shared.disk, segment.aborted_path(), &list)?;
         }
+        segment.cool();
         // Not synced: its sum tells whether it is whole, and it can be built anew. Of a damaged segment there is none.
         let index = segment.index().map(|index| index.encode());
         index.map_or(Ok(()), |index| state::replace(&*shared.disk, segment.index_path(), &index, false))
