@@ -55,8 +55,12 @@ impl<'a> Scanner<'a> {
             self.fill(BATCH_HEADER_BYTES)?;
             let Some(skipped) = next_candidate(self.at_hand(), offsets) else {
                 // The last bytes may be the start of a header.
-                let tail = BATCH_HEADER_BYTES - 1;
-                self.position += (self.at_hand().len() - tail) as u64;
+                let passed = self.at_hand().len().saturating_sub(BATCH_HEADER_BYTES - 1);
+                if passed == 0 {
+                    // The file is shorter than it was said to be.
+                    return Ok(None);
+                }
+                self.position += passed as u64;
                 continue;
             };
             self.position += skipped as u64;
