@@ -197,7 +197,8 @@ impl Broker {
         if settings.log.sync_together && !disk.is_volatile() {
             topics.sync_together().map_err(|error| StartError::io(topics.root(), error))?;
         }
-        if !take_clean_mark(&*disk, data_dir)? {
+        let was_killed = !take_clean_mark(&*disk, data_dir)?;
+        if was_killed {
             // Else each log is opened when it is first asked for.
             topics.recover(now);
         }
@@ -232,7 +233,7 @@ impl Broker {
             broker.groups.set_consumer_times(consumer_times(catalog.state(), &settings));
         }
         crate::internal::offsets::replay(&broker)?;
-        crate::internal::transactions::replay(&broker)?;
+        crate::internal::transactions::replay(&broker, was_killed)?;
         Ok(broker)
     }
 
@@ -296,7 +297,8 @@ impl Broker {
             self.topics.faults.unclean.increment();
         }
         let faults = &self.topics.faults;
-        if !faults.lost_writes() {
+        // Without the mark the next start looks at open transactions again.
+        if !faults.lost_writes() && !self.transactions.has_reopened() {
             leave_clean_mark(self.topics.disk(), &self.data_dir);
         }
         if faults.lost_writes() {

@@ -49,7 +49,7 @@ pub async fn produce<'a>(
         _ => Some(ErrorCode::INVALID_REQUIRED_ACKS),
     };
     let transaction = match (refused, request.transactional_id.as_deref()) {
-        (None, Some(id)) => Some(Transactional { id, added: add_partitions(cx, id, &request).await }),
+        (None, Some(id)) => Some(Transactional { id, added: add_partitions(cx, id, &request) }),
         _ => None,
     };
     let mut failed = None;
@@ -257,6 +257,10 @@ fn try_append(
     if let Some(awaited) = awaited {
         // A duplicate waits as well: its first copy may not be on disk yet (I7).
         partition.when_durable(appended.last_offset + 1, || awaited.add());
+        if let Some(transaction) = transaction.filter(|_| partition.tells_what_is_durable()) {
+            // What is durable belongs to a transaction that is.
+            awaited.add_coordinator(cx.broker.transactions.durability(transaction.id));
+        }
     }
     cx.broker.metrics.produced(batch.header().records_count as u64, batch.bytes().len() as u64);
     Ok(PartitionProduceResponse {
@@ -292,11 +296,7 @@ struct Transactional<'a> {
 
 /// Transactions of version 2 add a partition with the first batch for it (KIP-890). Who sends anything twice for one
 /// partition, or nonsense, is refused later, batch by batch.
-async fn add_partitions(
-    cx: &Context<'_>,
-    id: &str,
-    request: &ProduceRequest<'_>,
-) -> Vec<(Identity, ErrorCode)> {
+fn add_partitions(cx: &Context<'_>, id: &str, request: &ProduceRequest<'_>) -> Vec<(Identity, ErrorCode)> {
     if cx.version < IMPLICIT_ADD_SINCE {
         return Vec::new();
     }
@@ -319,7 +319,7 @@ async fn add_partitions(
     }
     let mut refused = Vec::new();
     for (producer, partitions) in wanted {
-        if let Err(code) = cx.broker.transactions.add_partitions(id, producer, &partitions).await {
+        if let Err(code) = cx.broker.transactions.add_partitions(id, producer, &partitions) {
             refused.push((producer, code));
         }
     }

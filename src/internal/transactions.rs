@@ -12,7 +12,7 @@ use crate::broker::Broker;
 use crate::coordinator::Now;
 use crate::coordinator::doors::Durability;
 use crate::coordinator::records::CoordinatorRecord;
-use crate::coordinator::txn::TransactionDoors;
+use crate::coordinator::txn::{OpenTransaction, TransactionDoors};
 use crate::error::StartError;
 use crate::topic::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, Topic};
 
@@ -39,7 +39,7 @@ impl TransactionDoors for TransactionsLog {
         transactional_id: &str,
         record: CoordinatorRecord,
         now: Millis,
-    ) -> Result<Durability, ErrorCode> {
+    ) -> Result<(), ErrorCode> {
         let broker = self.broker()?;
         let topic = topic(&broker)?;
         let partition = partition_of(&topic, transactional_id).ok_or(ErrorCode::COORDINATOR_NOT_AVAILABLE)?;
@@ -50,11 +50,23 @@ impl TransactionDoors for TransactionsLog {
             tracing::error!("a transaction record that the log refuses: {error}");
             ErrorCode::UNKNOWN_SERVER_ERROR
         })?;
-        let appended = partition.append(&checked, Origin::Internal, now).map_err(|failure| {
+        partition.append_unhurried(&checked, Origin::Internal, now).map(drop).map_err(|failure| {
             tracing::error!(transactional_id, "cannot write a transaction record: {failure:?}");
             failure.code()
-        })?;
-        Ok(durability_of(&partition, appended.last_offset + 1))
+        })
+    }
+
+    fn durable(&self, transactional_id: &str) -> Durability {
+        let topic = self.broker.upgrade().and_then(|broker| broker.topics.by_name(TRANSACTIONS_TOPIC));
+        // Without the topic nothing was ever appended.
+        let Some(partition) = topic.and_then(|topic| partition_of(&topic, transactional_id)) else {
+            return Durability::Done;
+        };
+        let durability = durability_of(&partition, partition.end_offset());
+        if matches!(durability, Durability::Pending(_)) {
+            partition.request_flush();
+        }
+        durability
     }
 
     fn fresh_producer_id(&self) -> Result<i64, ErrorCode> {
@@ -111,8 +123,8 @@ pub fn topic(broker: &Broker) -> Result<Arc<Topic>, ErrorCode> {
     get_or_create(broker, TRANSACTIONS_TOPIC, settings.transactions.topic_partitions, configs)
 }
 
-/// Gives the coordinator everything that was written, in order.
-pub fn replay(broker: &Arc<Broker>) -> Result<(), StartError> {
+/// Gives the coordinator everything that was written, in order, and after a crash what partitions hold open.
+pub fn replay(broker: &Arc<Broker>, was_killed: bool) -> Result<(), StartError> {
     let now = broker.clock.now_ms();
     if let Some(topic) = broker.topics.by_name(TRANSACTIONS_TOPIC) {
         for partition in topic.partitions().iter() {
@@ -126,6 +138,27 @@ pub fn replay(broker: &Arc<Broker>) -> Result<(), StartError> {
             })?;
         }
     }
+    if was_killed {
+        broker.transactions.found_open(&open_transactions(broker));
+    }
     broker.transactions.finish_loading(Now { tick: broker.clock.monotonic_ms(), wall: now });
     Ok(())
+}
+
+/// The transactions that are open in logs that are: after a crash, in all that hold anything.
+fn open_transactions(broker: &Broker) -> Vec<OpenTransaction> {
+    let mut found = Vec::new();
+    for topic in broker.topics.all() {
+        for partition in topic.partitions().iter() {
+            partition.with_open_appender(|appender| {
+                let open = appender.producers().filter(|(_, state)| state.transaction_start.is_some());
+                found.extend(open.map(|(producer_id, state)| OpenTransaction {
+                    producer: (producer_id, state.epoch),
+                    topic: Arc::clone(topic.name()),
+                    partition: partition.index(),
+                }));
+            });
+        }
+    }
+    found
 }

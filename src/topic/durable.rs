@@ -24,6 +24,7 @@ use quipu_storage::{Flush, Offset};
 use tokio::sync::oneshot;
 
 use super::partition::Partition;
+use crate::coordinator::doors::Durability;
 
 #[cfg(test)]
 mod tests;
@@ -380,7 +381,13 @@ fn flush(partition: &Arc<Partition>) {
 
 /// What an answer waits for before it may leave.
 #[derive(Debug, Default)]
-pub struct Awaited(Vec<oneshot::Receiver<Result<(), ErrorCode>>>);
+pub struct Awaited(Vec<Waited>);
+
+#[derive(Debug)]
+enum Waited {
+    Partition(oneshot::Receiver<Result<(), ErrorCode>>),
+    Coordinator(Durability),
+}
 
 impl Awaited {
     /// True when nothing has to be waited for.
@@ -391,8 +398,15 @@ impl Awaited {
     /// Adds one more partition to wait for.
     pub fn add(&mut self) -> Told {
         let (sender, receiver) = oneshot::channel();
-        self.0.push(receiver);
+        self.0.push(Waited::Partition(receiver));
         Told::Answer(sender)
+    }
+
+    /// Adds what a coordinator has appended.
+    pub fn add_coordinator(&mut self, durability: Durability) {
+        if let Durability::Pending(_) = durability {
+            self.0.push(Waited::Coordinator(durability));
+        }
     }
 
     /// Waits for all of them; may be dropped and called again.
@@ -401,9 +415,12 @@ impl Awaited {
     /// The first sync that failed. What was appended may or may not be on disk.
     pub async fn wait(&mut self) -> Result<(), ErrorCode> {
         while let Some(last) = self.0.last_mut() {
-            let outcome = last.await;
+            let outcome = match last {
+                Waited::Partition(told) => told.await.unwrap_or(Err(ErrorCode::KAFKA_STORAGE_ERROR)),
+                Waited::Coordinator(durability) => durability.clone().wait().await,
+            };
             self.0.pop();
-            outcome.unwrap_or(Err(ErrorCode::KAFKA_STORAGE_ERROR))?;
+            outcome?;
         }
         Ok(())
     }

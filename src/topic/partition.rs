@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use quipu_protocol::ErrorCode;
@@ -52,6 +53,17 @@ pub struct Partition {
     pub(super) waiting: Waiting,
     /// Fetches that sleep until something is appended.
     pub waiters: Waiters,
+}
+
+/// How long what nobody waits for may stay unsynced.
+const UNHURRIED: Duration = Duration::from_millis(100);
+
+/// When what is appended has to be synced, in [`Mode::Sync`].
+#[derive(Clone, Copy, Debug)]
+enum Hurry {
+    Now,
+    /// Within [`UNHURRIED`].
+    Soon,
 }
 
 #[derive(Debug)]
@@ -187,7 +199,34 @@ impl Partition {
         now: Millis,
     ) -> Result<Appended, AppendFailure> {
         let write = |appender: &mut Appender| appender.append(batch, origin, now);
-        self.write(batch.bytes().len(), write, now)
+        self.write(batch.bytes().len(), Hurry::Now, write, now)
+    }
+
+    /// The same for what nobody waits for: in `sync`, it is synced within [`UNHURRIED`], or with what somebody does wait
+    /// for.
+    pub fn append_unhurried(
+        self: &Arc<Self>,
+        batch: &CheckedBatch<'_>,
+        origin: Origin,
+        now: Millis,
+    ) -> Result<Appended, AppendFailure> {
+        let write = |appender: &mut Appender| appender.append(batch, origin, now);
+        self.write(batch.bytes().len(), Hurry::Soon, write, now)
+    }
+
+    /// Has everything synced that was appended so far.
+    pub fn request_flush(self: &Arc<Self>) {
+        self.flushers.request(self);
+    }
+
+    /// Whether an answer to acks=all waits until what it acknowledges is on disk.
+    pub fn tells_what_is_durable(&self) -> bool {
+        self.mode() == Mode::Sync
+    }
+
+    /// End of what was appended; 0 if nobody has used the log yet.
+    pub fn end_offset(&self) -> Offset {
+        self.log.get().map_or(0, |log| log.reader.end_offset())
     }
 
     /// Ends a producer's transaction here, and wakes the fetches that waited for it.
@@ -200,7 +239,7 @@ impl Partition {
         let write = |appender: &mut Appender| appender.end_transaction(marker, shown, now);
         // Said before, so that the flush that shows the marker finds it.
         self.waiting.stable_moves();
-        let ended = self.write(0, write, now)?;
+        let ended = self.write(0, Hurry::Now, write, now)?;
         if shown {
             self.waiters.disturb_all();
         }
@@ -210,6 +249,7 @@ impl Partition {
     fn write(
         self: &Arc<Self>,
         bytes: usize,
+        hurry: Hurry,
         write: impl FnOnce(&mut Appender) -> Result<Appended, AppendError>,
         now: Millis,
     ) -> Result<Appended, AppendFailure> {
@@ -233,7 +273,10 @@ impl Partition {
         match self.mode() {
             Mode::Sync => {
                 self.waiting.appended(bytes);
-                self.flushers.request(self);
+                match hurry {
+                    Hurry::Soon if !has_chores => self.flushers.request_within(self, UNHURRIED),
+                    _ => self.flushers.request(self),
+                }
             }
             mode => {
                 if !appended.duplicate {

@@ -76,7 +76,10 @@ async fn add<'a>(
             code => code,
         });
     }
-    let added = cx.broker.transactions.add_partitions(id, producer, &wanted).await;
+    let added = match cx.broker.transactions.add_partitions(id, producer, &wanted) {
+        Ok(()) => cx.broker.transactions.durable(id).await,
+        refused => refused,
+    };
     let code = added.err().map_or(ErrorCode::NONE, |code| told(code, cx.version));
     answer(topics, |_, _| code)
 }
@@ -105,7 +108,11 @@ pub async fn add_offsets_to_txn<'a>(
     request: AddOffsetsToTxnRequest<'a>,
 ) -> AddOffsetsToTxnResponse {
     let producer = (request.producer_id, request.producer_epoch);
-    let added = add_group(cx, &request.transactional_id, producer, &request.group_id).await;
+    let id = &*request.transactional_id;
+    let added = match add_group(cx, id, producer, &request.group_id) {
+        Ok(()) => cx.broker.transactions.durable(id).await,
+        refused => refused,
+    };
     let error_code = added.err().map_or(ErrorCode::NONE, |code| told(code, cx.version));
     AddOffsetsToTxnResponse { throttle_time_ms: 0, error_code }
 }

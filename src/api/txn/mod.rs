@@ -44,12 +44,12 @@ fn offsets_partition(cx: &Context<'_>, group_id: &str) -> (Arc<str>, i32) {
 }
 
 /// Makes the group's offsets part of the producer's transaction.
-async fn add_group(
+fn add_group(
     cx: &Context<'_>,
     transactional_id: &str,
     producer: Identity,
     group_id: &str,
 ) -> Result<(), ErrorCode> {
     let partition = offsets_partition(cx, group_id);
-    cx.broker.transactions.add_partitions(transactional_id, producer, &[partition]).await
+    cx.broker.transactions.add_partitions(transactional_id, producer, &[partition])
 }

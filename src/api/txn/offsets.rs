@@ -70,7 +70,7 @@ async fn commit(
         return Err(ErrorCode::INVALID_GROUP_ID);
     }
     if cx.version >= IMPLICIT_ADD_SINCE {
-        add_group(cx, id, producer, group_id).await.map_err(|code| transaction_code(code, cx.version))?;
+        add_group(cx, id, producer, group_id).map_err(|code| transaction_code(code, cx.version))?;
     }
     let committer = Committer {
         member_id: shared(&request.member_id),
@@ -86,7 +86,11 @@ async fn commit(
         })
         .map_err(|code| transaction_code(code, cx.version))?
         .map_err(|code| group_code(code, cx.version))?;
-    durability.wait().await.map_err(|_| ErrorCode::COORDINATOR_NOT_AVAILABLE)?;
+    // What is durable belongs to a transaction that is.
+    let begun = broker.transactions.durability(id);
+    for durability in [durability, begun] {
+        durability.wait().await.map_err(|_| ErrorCode::COORDINATOR_NOT_AVAILABLE)?;
+    }
     Ok(codes)
 }
 

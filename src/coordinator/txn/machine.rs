@@ -137,6 +137,24 @@ pub enum End {
     Done,
 }
 
+/// What a transaction is that a partition holds open after a crash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// The one under way, or whose markers are being written.
+    Known,
+    /// The one under way, which the partition is not known to be part of: the state with it.
+    Joins(Transaction),
+    /// The one after that whose markers are being written.
+    JoinsNext,
+    /// An earlier one, whose marker is missing.
+    Ended {
+        /// Whether it was committed. When that is not known, it is aborted.
+        is_commit: bool,
+        /// Epoch of the marker.
+        epoch: i16,
+    },
+}
+
 /// A source of producer ids that were never used.
 pub type FreshId<'a> = &'a mut dyn FnMut() -> Result<i64, ErrorCode>;
 
@@ -405,6 +423,40 @@ impl Transaction {
             next.producer_epoch = 0;
         }
         Some(next)
+    }
+
+    /// What the transaction is that `producer` has open in a partition. `producer` has, or had last, this id.
+    ///
+    /// Everything that was appended to the coordinator's log before something durable is durable, and markers are
+    /// appended to a partition before the next transaction's records. So an open transaction is the current one if its
+    /// epoch is; in version 1, where all have the same, an earlier one whose marker was lost counts as current, too, and
+    /// ends as that does.
+    pub fn found_open(&self, now: Millis, producer: Identity, topic: &str, partition: i32) -> Found {
+        let is_part = self.contains(topic, partition);
+        let is_of_outcome = match self.version {
+            Version::One => producer == self.identity(),
+            Version::Two => producer.0 == self.producer_id && producer.1 < self.producer_epoch,
+        };
+        if self.status.is_prepared() && is_part && is_of_outcome {
+            return Found::Known;
+        }
+        if producer == self.identity() {
+            match self.add(now, producer, &[(topic.into(), partition)]) {
+                Ok(Some(next)) => return Found::Joins(next),
+                Ok(None) => return Found::Known,
+                Err(_) if self.version == Version::Two => return Found::JoinsNext,
+                Err(_) => {}
+            }
+        }
+        let is_last = self.version == Version::Two && producer.1 == self.last_producer_epoch;
+        Found::Ended {
+            is_commit: is_last && self.status == Status::CompleteCommit,
+            epoch: if producer.0 == self.producer_id {
+                self.producer_epoch
+            } else {
+                producer.1.saturating_add(1)
+            },
+        }
     }
 
     /// T12: whether the id may be forgotten.

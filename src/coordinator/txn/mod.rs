@@ -1,12 +1,16 @@
 //! The transaction coordinator: drives one pure machine per transactional id.
 //!
 //! A call locks one id, asks its machine for the next state, appends that and takes it over; only then does it wait
-//! until the record is durable. Locks are never held across an await. What is told to anybody is durable, also when it
-//! was another call that changed it.
+//! until the record is durable, if it has to. Locks are never held across an await. An identity or an outcome that is
+//! told to anybody is durable, also when it was another call that changed it.
 //!
-//! Ending a transaction takes three durable steps, each of which may be repeated after a crash: the outcome, the markers
-//! in all partitions, and that all of them are there. Whoever prepared an outcome sees it through; when its connection
-//! goes away, [`TransactionCoordinator::run_due`] does, as it does after a restart.
+//! Ending a transaction takes three steps, each of which may be repeated after a crash: the outcome and the markers in
+//! all partitions, both durable, and that all of them are there. Whoever prepared an outcome sees it through; when its
+//! connection goes away, [`TransactionCoordinator::run_due`] does, as it does after a restart.
+//!
+//! That a transaction of version 2 has begun, and that one has ended, nobody waits for: with an epoch for every
+//! transaction the partitions tell what was lost of it, and [`TransactionCoordinator::found_open`] learns it again. In
+//! version 1 a late marker could be taken for one of the next transaction, which therefore begins durably.
 
 pub mod machine;
 pub mod records;
@@ -22,7 +26,7 @@ use quipu_protocol::error_code::ErrorCode;
 use quipu_storage::Marker;
 use tokio::sync::Notify;
 
-use self::machine::{End, Identity, Init, Status, Transaction, Version};
+use self::machine::{End, Found, Identity, Init, Status, Transaction, Version};
 use super::doors::{CoordinatorClock, Durability};
 use super::records::{CoordinatorRecord, RecordError};
 use super::{Millis, Now};
@@ -33,7 +37,7 @@ const COORDINATOR_EPOCH: i32 = 0;
 /// What the coordinator needs from the broker around it.
 pub trait TransactionDoors: Send + Sync {
     /// Appends a record to the partition of `__transaction_state` that keeps `transactional_id`. Called under the id's
-    /// lock: it must not wait for the disk.
+    /// lock: it must not wait for the disk. The record becomes durable some time soon, and after all before it.
     ///
     /// # Errors
     /// Nothing was appended. The code is the log's.
@@ -42,7 +46,10 @@ pub trait TransactionDoors: Send + Sync {
         transactional_id: &str,
         record: CoordinatorRecord,
         now_ms: Millis,
-    ) -> Result<Durability, ErrorCode>;
+    ) -> Result<(), ErrorCode>;
+
+    /// Makes everything durable, at once, that was appended for `transactional_id`.
+    fn durable(&self, transactional_id: &str) -> Durability;
 
     /// A producer id that no producer ever had.
     ///
@@ -55,6 +62,17 @@ pub trait TransactionDoors: Send + Sync {
     /// # Errors
     /// The log's: the marker is not there.
     fn write_marker(&self, topic: &str, partition: i32, marker: &Marker) -> Result<Durability, ErrorCode>;
+}
+
+/// A transaction that a partition holds open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenTransaction {
+    /// Whose it is, as its newest batch says.
+    pub producer: Identity,
+    /// Topic of the partition.
+    pub topic: Arc<str>,
+    /// Number of the partition.
+    pub partition: i32,
 }
 
 /// What an operator may set about transactions, and a limit on what a peer can make them grow to.
@@ -109,10 +127,10 @@ struct Slot {
     id: Arc<str>,
     /// `None` until the first InitProducerId is appended, and after the id was forgotten.
     state: Option<Transaction>,
-    /// Of the newest record.
-    latest: Durability,
     /// Somebody is writing the markers.
     is_completing: bool,
+    /// What a crash left open of the transaction after the one whose markers are being written.
+    reopened: Vec<(Arc<str>, i32)>,
     /// The slot is no longer in the map: whoever got hold of it has to look again.
     is_removed: bool,
 }
@@ -248,6 +266,71 @@ impl TransactionCoordinator {
         self.is_stopped.store(true, Ordering::Release);
     }
 
+    /// Looks at what partitions hold open after a crash; once, between the last [`Self::replay`] and
+    /// [`Self::finish_loading`].
+    ///
+    /// Of a power cut, some partitions may have kept more than the coordinator's log has, and some less. What belongs to
+    /// a transaction under way is made part of it again; what has ended is ended there, too. Otherwise it would hold up
+    /// readers of committed records for good. A producer id that no transactional id has is nobody's to end but the
+    /// operator's.
+    pub fn found_open(&self, open: &[OpenTransaction]) {
+        let now = self.clock.now();
+        let all: Vec<_> = self.slots.read().values().cloned().collect();
+        let mut by_producer = HashMap::new();
+        for slot in &all {
+            if let Some(state) = &slot.lock().state {
+                by_producer.insert(state.producer_id, slot);
+                by_producer.entry(state.previous_producer_id).or_insert(slot);
+            }
+        }
+        for found in open {
+            let settled = match by_producer.get(&found.producer.0) {
+                Some(slot) => self.settle_open(&mut slot.lock(), found, now),
+                None => Err(ErrorCode::INVALID_PRODUCER_ID_MAPPING),
+            };
+            if let Err(error) = settled {
+                let OpenTransaction { producer, topic, partition } = found;
+                tracing::warn!(
+                    %topic, partition, producer_id = producer.0, %error,
+                    "a transaction stays open; quipu txn abort ends it"
+                );
+            }
+        }
+    }
+
+    /// Whether something that [`Self::found_open`] has found is still to be made part of its transaction.
+    pub fn has_reopened(&self) -> bool {
+        let all: Vec<_> = self.slots.read().values().cloned().collect();
+        all.iter().any(|slot| !slot.lock().reopened.is_empty())
+    }
+
+    fn settle_open(&self, slot: &mut Slot, found: &OpenTransaction, now: Now) -> Result<(), ErrorCode> {
+        let OpenTransaction { producer, topic, partition } = found;
+        let state = slot.state.as_ref().ok_or(ErrorCode::INVALID_PRODUCER_ID_MAPPING)?;
+        match state.found_open(now.wall, *producer, topic, *partition) {
+            Found::Known => Ok(()),
+            Found::Joins(next) => self.advance(slot, Some(next), now),
+            Found::JoinsNext => {
+                slot.reopened.push((Arc::clone(topic), *partition));
+                Ok(())
+            }
+            Found::Ended { is_commit, epoch } => {
+                tracing::warn!(
+                    transactional_id = %slot.id, %topic, partition, is_commit,
+                    "the end of a transaction was lost here and is written again"
+                );
+                let marker = Marker {
+                    producer_id: producer.0,
+                    producer_epoch: epoch,
+                    is_commit,
+                    coordinator_epoch: COORDINATOR_EPOCH,
+                    has_own_epoch: epoch > producer.1,
+                };
+                self.doors.write_marker(topic, *partition, &marker).map(drop)
+            }
+        }
+    }
+
     // ---- Requests ----
 
     /// InitProducerId of a transactional producer (T2). Without a timeout its transactions stay open until it ends them
@@ -272,7 +355,7 @@ impl TransactionCoordinator {
         }
         let now = self.clock.now();
         let fresh = &mut || self.doors.fresh_producer_id();
-        let (ready, completing, durability) = loop {
+        let (ready, completing) = loop {
             let shared = self.slot_or_new(id, settings.ids_max)?;
             let mut slot = shared.lock();
             if slot.is_removed {
@@ -284,22 +367,23 @@ impl TransactionCoordinator {
                 Init::Fence(next) => (next, false),
             };
             let identity = next.identity();
-            let durability = self.advance(&mut slot, Some(next), now)?;
+            self.advance(&mut slot, Some(next), now)?;
             let completing = (!is_ready).then(|| self.begin_completing(&shared, &mut slot));
-            break (is_ready.then_some(identity), completing, durability);
+            break (is_ready.then_some(identity), completing);
         };
-        durability.wait().await.map_err(log_error)?;
+        self.durable(id).await?;
         if let Some(completing) = completing {
             completing.run().await?;
         }
         ready.ok_or(ErrorCode::CONCURRENT_TRANSACTIONS)
     }
 
-    /// Adds partitions to the producer's transaction; they are part of it, durably, when this returns.
+    /// Adds partitions to the producer's transaction. Whoever is of version 1 must not be told before that is
+    /// [durable](Self::durable).
     ///
     /// # Errors
     /// Kafka's codes for it.
-    pub async fn add_partitions(
+    pub fn add_partitions(
         &self,
         id: &str,
         producer: Identity,
@@ -307,14 +391,26 @@ impl TransactionCoordinator {
     ) -> Result<(), ErrorCode> {
         self.admit(id)?;
         let now = self.clock.now();
-        let durability = self.with(id, |_, slot| {
+        self.with(id, |_, slot| {
             let state = slot.state.as_ref().ok_or(ErrorCode::INVALID_PRODUCER_ID_MAPPING)?;
             match state.add(now.wall, producer, partitions)? {
                 Some(next) => self.advance(slot, Some(next), now),
-                None => Ok(slot.latest.clone()),
+                None => Ok(()),
             }
-        })?;
-        durability.wait().await.map_err(log_error)
+        })
+    }
+
+    /// Waits until all that is known of the id is durable.
+    ///
+    /// # Errors
+    /// The log could not be synced.
+    pub async fn durable(&self, id: &str) -> Result<(), ErrorCode> {
+        self.durability(id).wait().await.map_err(log_error)
+    }
+
+    /// Has all that is known of the id made durable, for whoever waits for more than that.
+    pub fn durability(&self, id: &str) -> Durability {
+        self.doors.durable(id)
     }
 
     /// Whether the partition is part of the producer's transaction.
@@ -360,21 +456,21 @@ impl TransactionCoordinator {
         self.admit(id)?;
         let now = self.clock.now();
         let fresh = &mut || self.doors.fresh_producer_id();
-        let (told, completing, durability) = self.with(id, |shared, slot| {
+        let (told, completing) = self.with(id, |shared, slot| {
             let state = slot.state.as_ref().ok_or(ErrorCode::INVALID_PRODUCER_ID_MAPPING)?;
             match state.end(now.wall, producer, is_commit, version, fresh)? {
-                End::Done => Ok((state.identity(), None, slot.latest.clone())),
+                End::Done => Ok((state.identity(), None)),
                 End::Prepared(next) => {
                     let after = next.complete(now.wall).map_or(next.identity(), |done| done.identity());
-                    let durability = self.advance(slot, Some(next), now)?;
-                    Ok((after, Some(self.begin_completing(shared, slot)), durability))
+                    self.advance(slot, Some(next), now)?;
+                    Ok((after, Some(self.begin_completing(shared, slot))))
                 }
             }
         })?;
-        durability.wait().await.map_err(log_error)?;
-        if let Some(completing) = completing {
+        match completing {
             // The outcome stands: if a marker cannot be written now, it is later.
-            completing.run().await?;
+            Some(completing) => completing.run().await?,
+            None => self.durable(id).await?,
         }
         Ok(told)
     }
@@ -454,15 +550,14 @@ impl TransactionCoordinator {
     }
 
     /// Appends the next state and takes it over. Without one the id is forgotten.
-    fn advance(&self, slot: &mut Slot, next: Option<Transaction>, now: Now) -> Result<Durability, ErrorCode> {
+    fn advance(&self, slot: &mut Slot, next: Option<Transaction>, now: Now) -> Result<(), ErrorCode> {
         let record = records::encode(&slot.id, next.as_ref()).map_err(|_| ErrorCode::INVALID_REQUEST)?;
-        let durability = self.doors.append(&slot.id, record, now.wall).map_err(|error| {
+        self.doors.append(&slot.id, record, now.wall).map_err(|error| {
             tracing::warn!(transactional_id = %slot.id, %error, "transaction state not kept");
             log_error(error)
         })?;
         slot.state = next;
-        slot.latest = durability.clone();
-        Ok(durability)
+        Ok(())
     }
 
     fn begin_completing(&self, shared: &Arc<Mutex<Slot>>, slot: &mut Slot) -> Completing<'_> {
@@ -484,8 +579,8 @@ impl Slot {
         Arc::new(Mutex::new(Self {
             id,
             state: None,
-            latest: Durability::Done,
             is_completing: false,
+            reopened: Vec::new(),
             is_removed: false,
         }))
     }
@@ -503,7 +598,7 @@ impl Completing<'_> {
     async fn run(mut self) -> Result<(), ErrorCode> {
         let (state, outcome) = {
             let slot = self.slot.lock();
-            (slot.state.clone(), slot.latest.clone())
+            (slot.state.clone(), self.coordinator.doors.durable(&slot.id))
         };
         let Some(state) = state.filter(|state| state.status.is_prepared()) else {
             self.is_done = true;
@@ -522,8 +617,12 @@ impl Completing<'_> {
         let now = self.coordinator.clock.now();
         let mut slot = self.slot.lock();
         self.is_done = true;
-        match state.complete(now.wall) {
-            Some(done) => self.coordinator.advance(&mut slot, Some(done), now).map(drop),
+        let Some(done) = state.complete(now.wall) else { return Ok(()) };
+        let reopened = std::mem::take(&mut slot.reopened);
+        let next = if reopened.is_empty() { None } else { done.add(now.wall, done.identity(), &reopened)? };
+        self.coordinator.advance(&mut slot, Some(done), now)?;
+        match next {
+            Some(next) => self.coordinator.advance(&mut slot, Some(next), now),
             None => Ok(()),
         }
     }

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use quipu_protocol::error_code::ErrorCode;
 use quipu_storage::Marker;
 
-use super::machine::{EPOCH_MAX, End, Identity, Init, NONE, Status, Transaction, Version};
+use super::machine::{EPOCH_MAX, End, Found, Identity, Init, NONE, Status, Transaction, Version};
 use super::{TransactionCoordinator, TransactionDoors, TransactionsSettings, records};
 use crate::coordinator::doors::{CoordinatorClock, Durability, DurabilitySender};
 use crate::coordinator::records::CoordinatorRecord;
@@ -183,6 +183,39 @@ fn t5_only_what_was_added_is_part_of_a_transaction_and_only_while_it_is_open() {
 }
 
 #[test]
+fn t5_what_a_crash_left_open_belongs_to_the_transaction_under_way_or_ends_as_its_own_did() {
+    let found = |state: &Transaction, epoch, partition| state.found_open(9, (100, epoch), "t", partition);
+    let open = ongoing(3);
+    assert_eq!(found(&open, 3, 0), Found::Known);
+    let Found::Joins(joined) = found(&open, 3, 1) else { panic!("a lost addition") };
+    assert!(joined.contains("t", 0) && joined.contains("t", 1) && joined.started_ms == open.started_ms);
+    let empty = Transaction { producer_epoch: 3, ..init(None, None).unwrap() };
+    let Found::Joins(joined) = found(&empty, 3, 0) else { panic!("a lost beginning") };
+    assert_eq!((joined.status, joined.started_ms, joined.identity()), (Status::Ongoing, 9, (100, 3)));
+
+    for is_commit in [true, false] {
+        let prepared = end(&open, (100, 3), is_commit, Version::Two).unwrap();
+        assert_eq!(found(&prepared, 3, 0), Found::Known);
+        // That it has ended was lost, and the beginning of the next.
+        assert_eq!(found(&prepared, 4, 0), Found::JoinsNext);
+        let done = prepared.complete(10).unwrap();
+        assert_eq!(found(&done, 3, 0), Found::Ended { is_commit, epoch: 4 });
+        // Which outcome that one had nobody knows any more.
+        assert_eq!(found(&done, 2, 0), Found::Ended { is_commit: false, epoch: 4 });
+        assert!(matches!(found(&done, 4, 0), Found::Joins(_)));
+
+        let prepared = end(&open, (100, 3), is_commit, Version::One).unwrap();
+        assert_eq!(found(&prepared, 3, 0), Found::Known);
+        assert_eq!(found(&prepared, 3, 1), Found::Ended { is_commit: false, epoch: 3 });
+        assert!(matches!(found(&prepared.complete(10).unwrap(), 3, 0), Found::Joins(_)));
+    }
+
+    let last = end(&ongoing(EPOCH_MAX), (100, EPOCH_MAX), true, Version::Two).unwrap().complete(10).unwrap();
+    assert_eq!(last.identity(), (200, 0));
+    assert_eq!(found(&last, EPOCH_MAX, 0), Found::Ended { is_commit: true, epoch: i16::MAX });
+}
+
+#[test]
 fn t7_t12_time_ends_what_is_open_and_forgets_what_is_not() {
     let open = ongoing(0);
     assert_eq!(open.time_out(5 + 60_000, &mut ids(1)), Ok(None));
@@ -209,9 +242,13 @@ struct World {
 }
 
 impl TransactionDoors for World {
-    fn append(&self, _: &str, record: CoordinatorRecord, _: Millis) -> Result<Durability, ErrorCode> {
+    fn append(&self, _: &str, record: CoordinatorRecord, _: Millis) -> Result<(), ErrorCode> {
         self.log.lock().push(record);
-        Ok(Durability::Done)
+        Ok(())
+    }
+
+    fn durable(&self, _: &str) -> Durability {
+        Durability::Done
     }
 
     fn fresh_producer_id(&self) -> Result<i64, ErrorCode> {
@@ -283,7 +320,7 @@ fn markers_are_there_when_a_transaction_has_ended() {
         let coordinator = coordinator(&world);
         let producer = coordinator.init("id", Some(1_000), None).await.unwrap();
         let partitions: [(Arc<str>, i32); 2] = [("t".into(), 0), ("u".into(), 3)];
-        coordinator.add_partitions("id", producer, &partitions).await.unwrap();
+        coordinator.add_partitions("id", producer, &partitions).unwrap();
         assert_eq!(coordinator.within("id", producer, "u", 3, || 7), Ok(7));
         let next = coordinator.end("id", producer, true, Version::Two).await.unwrap();
         assert_eq!(next, (producer.0, producer.1 + 1));
@@ -303,7 +340,7 @@ fn markers_that_failed_are_written_by_the_next_scan_and_those_of_a_lost_connecti
         let world = Arc::new(World::default());
         let coordinator = coordinator(&world);
         let producer = coordinator.init("id", Some(1_000), None).await.unwrap();
-        coordinator.add_partitions("id", producer, &[("t".into(), 0)]).await.unwrap();
+        coordinator.add_partitions("id", producer, &[("t".into(), 0)]).unwrap();
         *world.broken.lock() = true;
         let refused = coordinator.end("id", producer, false, Version::Two).await;
         assert_eq!(refused, Err(ErrorCode::NOT_COORDINATOR));
@@ -317,7 +354,7 @@ fn markers_that_failed_are_written_by_the_next_scan_and_those_of_a_lost_connecti
         assert_eq!(status(&coordinator), Status::CompleteAbort);
 
         let producer = coordinator.end("id", producer, false, Version::Two).await.unwrap();
-        coordinator.add_partitions("id", producer, &[("t".into(), 0)]).await.unwrap();
+        coordinator.add_partitions("id", producer, &[("t".into(), 0)]).unwrap();
         coordinator.has_stranded().await;
         *world.hanging.lock() = Some(Vec::new());
         abandon(coordinator.end("id", producer, true, Version::Two)).await;
@@ -335,7 +372,7 @@ fn markers_are_written_again_after_a_restart() {
         let world = Arc::new(World::default());
         let first = coordinator(&world);
         let producer = first.init("id", Some(1_000), None).await.unwrap();
-        first.add_partitions("id", producer, &[("t".into(), 0)]).await.unwrap();
+        first.add_partitions("id", producer, &[("t".into(), 0)]).unwrap();
         *world.hanging.lock() = Some(Vec::new());
         abandon(first.end("id", producer, true, Version::Two)).await;
         *world.hanging.lock() = None;
@@ -402,7 +439,7 @@ fn t7_a_scan_aborts_what_took_too_long_and_t12_forgets_what_is_not_used() {
         let world = Arc::new(World::default());
         let coordinator = coordinator(&world);
         let producer = coordinator.init("id", Some(1_000), None).await.unwrap();
-        coordinator.add_partitions("id", producer, &[("t".into(), 0)]).await.unwrap();
+        coordinator.add_partitions("id", producer, &[("t".into(), 0)]).unwrap();
         world.now.store(coordinator.next_deadline(), Ordering::Relaxed);
         coordinator.run_due().await;
         assert_eq!(status(&coordinator), Status::CompleteAbort);
@@ -431,7 +468,7 @@ fn t2_timeouts_and_names_have_bounds() {
             );
         }
         assert_eq!(coordinator.init("", Some(1), None).await, Err(ErrorCode::INVALID_REQUEST));
-        let unknown = coordinator.add_partitions("x", (0, 0), &[]).await;
+        let unknown = coordinator.add_partitions("x", (0, 0), &[]);
         assert_eq!(unknown, Err(ErrorCode::INVALID_PRODUCER_ID_MAPPING));
     });
 }
@@ -483,7 +520,7 @@ proptest! {
                         }
                     }
                     Op::Add(partition) => {
-                        let _ = driver.add_partitions("id", producer, &[("t".into(), partition)]).await;
+                        let _ = driver.add_partitions("id", producer, &[("t".into(), partition)]);
                     }
                     Op::End { is_commit, is_two, epochs_back } => {
                         let version = if is_two { Version::Two } else { Version::One };

@@ -1,5 +1,5 @@
-//! Producers of both versions, their ghosts and a broker that is killed at any of its writes, at random; everything
-//! that readers see is held against what the producers were told ([`history`]).
+//! Producers of both versions, their ghosts and a broker that is killed at any of its writes, at random, at times with
+//! the power cut; everything that readers see is held against what the producers were told ([`history`]).
 //!
 //! A seed gives the same run again: `QUIPU_TXN_SEED=7 cargo test --lib api::txn::sim` plays one, `QUIPU_TXN_SEEDS=5000`
 //! as many.
@@ -8,7 +8,7 @@ mod disk;
 mod history;
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use quipu_protocol::ErrorCode;
@@ -36,6 +36,7 @@ use crate::broker::{Broker, CreateTopic};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::coordinator::txn::machine::{Identity, Version};
+use crate::topic::TRANSACTIONS_TOPIC;
 
 const SEEDS: u64 = 25;
 const STEPS: u64 = 300;
@@ -90,6 +91,7 @@ struct Ghost {
 #[derive(Debug, Default)]
 struct Counts {
     kills: u64,
+    cuts: u64,
     restarts: u64,
     committed: u64,
     aborted: u64,
@@ -102,6 +104,8 @@ struct World {
     rng: Rng,
     files: MemoryDisk,
     disk: MortalDisk,
+    /// Where the coordinator's log is, once there is one.
+    coordinator_dir: Option<PathBuf>,
     broker: Arc<Broker>,
     clock: Clock,
     producers: Vec<Producer>,
@@ -146,6 +150,7 @@ impl World {
             rng: Rng(seed),
             files,
             disk,
+            coordinator_dir: None,
             broker,
             clock,
             producers: (0..3).map(producer).collect(),
@@ -158,6 +163,13 @@ impl World {
     async fn run(mut self) -> Counts {
         for step in 0..STEPS {
             self.step().await;
+            if let Some(topic) = self.broker.topics.by_name(TRANSACTIONS_TOPIC)
+                && self.coordinator_dir.is_none()
+            {
+                let dir = self.broker.topics.topic_dir(topic.id());
+                self.disk.is_unsure(&dir);
+                self.coordinator_dir = Some(dir);
+            }
             if self.disk.is_dead() {
                 self.counts.kills += 1;
                 self.restart();
@@ -180,6 +192,7 @@ impl World {
             8 => {
                 self.disk.spare();
                 self.broker.close().expect("a disk that lives");
+                self.disk.is_sure();
                 self.restart();
             }
             9..=11 => {
@@ -203,7 +216,16 @@ impl World {
         self.counts.restarts += 1;
         self.disk.kill();
         loop {
+            let unsure = self.disk.unsure() as u64;
+            if unsure > 0 && self.rng.one_in(2) {
+                let kept = self.rng.below(unsure);
+                self.disk.cut_power(kept as usize);
+                self.counts.cuts += 1;
+            }
             self.disk = MortalDisk::new(&self.files);
+            if let Some(dir) = &self.coordinator_dir {
+                self.disk.is_unsure(dir);
+            }
             if self.rng.one_in(4) {
                 let (changes, torn) = (self.rng.below(8), self.rng.below(1001));
                 self.disk.kill_after(changes, torn);
@@ -277,6 +299,7 @@ impl World {
         }
         match answer.error_code {
             ErrorCode::NONE => {
+                self.disk.is_sure();
                 let producer = &mut self.producers[p];
                 producer.identity = Some((answer.producer_id, answer.producer_epoch));
                 producer.sequences = Default::default();
@@ -303,6 +326,7 @@ impl World {
             if self.disk.is_dead() || !self.is_taken(p, code, is_again.then_some(value)) {
                 return;
             }
+            self.disk.is_sure();
             self.producers[p].added.insert(partition);
         }
         let sequence = self.producers[p].sequences[partition as usize];
@@ -427,6 +451,7 @@ impl World {
             // Nobody knows whether it is there: a producer that gives up aborts it.
             self.leave(p);
         } else if self.is_taken(p, answer.topics[0].partitions[0].error_code, None) {
+            self.disk.is_sure();
             self.history.transactions[current].offset = Some(offset);
         }
     }
@@ -450,6 +475,8 @@ impl World {
             return;
         }
         if code.is_none() {
+            // The outcome has been waited for, but not that its markers are there.
+            self.disk.is_sure_but_for_one();
             let told = &mut self.history.transactions[current].outcome;
             *told = if is_commit { Outcome::Committed } else { Outcome::Aborted };
             *(if is_commit { &mut self.counts.committed } else { &mut self.counts.aborted }) += 1;
@@ -620,6 +647,7 @@ fn whoever_is_killed_when_readers_see_committed_transactions_whole_and_nothing_e
             std::panic::resume_unwind(panic)
         });
         sum.kills += counts.kills;
+        sum.cuts += counts.cuts;
         sum.restarts += counts.restarts;
         sum.committed += counts.committed;
         sum.aborted += counts.aborted;
@@ -629,10 +657,12 @@ fn whoever_is_killed_when_readers_see_committed_transactions_whole_and_nothing_e
     }
     println!("{sum:?}");
     // A run in which some of this never happens shows nothing.
-    let Counts { kills, restarts, committed, aborted, unsure, repeated, ghosts } = sum;
+    let Counts { kills, cuts, restarts, committed, aborted, unsure, repeated, ghosts } = sum;
     if one.is_none() {
         assert!(
-            [kills, restarts, committed, aborted, unsure, repeated, ghosts].iter().all(|count| *count > 10)
+            [kills, cuts, restarts, committed, aborted, unsure, repeated, ghosts]
+                .iter()
+                .all(|count| *count > 10)
         );
     }
 }
