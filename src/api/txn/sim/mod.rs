@@ -8,6 +8,7 @@ mod disk;
 mod history;
 
 use std::collections::BTreeSet;
+use std::io::IoSlice;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ use quipu_protocol::message::txn_offset_commit::{
 };
 use quipu_protocol::primitives::Records;
 use quipu_protocol::record::{Attributes, BatchBuilder};
-use quipu_storage::disk::MemoryDisk;
+use quipu_storage::disk::{Disk, MemoryDisk, OpenMode};
 
 use self::disk::MortalDisk;
 use self::history::{History, Outcome, Told};
@@ -664,5 +665,34 @@ fn whoever_is_killed_when_readers_see_committed_transactions_whole_and_nothing_e
                 .iter()
                 .all(|count| *count > 10)
         );
+    }
+}
+
+/// In `os`, an outcome may outlive the markers that it led to.
+#[test]
+fn markers_that_a_power_cut_took_are_written_again_as_the_outcome_says() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for is_commit in [true, false] {
+        runtime.block_on(async {
+            let mut world = World::new(1);
+            let two = 1;
+            world.init(two).await;
+            let now = world.clock.now_ms();
+            world.producers[two].current = Some(world.history.begin(two, now));
+            let value = world.history.value(world.producers[two].current);
+            world.send(two, 0, value, false).await;
+            let partition = world.broker.topics.by_name("t").unwrap().partition(0).unwrap();
+            let log = partition.dir().join("00000000000000000000.log");
+            let log = world.files.open(&log, OpenMode::Existing).unwrap();
+            let mut before = vec![0; log.size_bytes().unwrap() as usize];
+            log.read_at(&mut before, 0).unwrap();
+            world.end(two, is_commit, false).await;
+            world.disk.kill();
+            world.disk.is_sure();
+            log.write_at(&mut [IoSlice::new(&before)], 0).unwrap();
+            world.restart();
+            // Holds what readers see against what the producer was told, and that nothing hangs.
+            world.settle().await;
+        });
     }
 }
