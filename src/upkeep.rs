@@ -21,6 +21,7 @@ pub async fn run(broker: &Arc<Broker>) {
         run_logs_and_groups(broker),
         run_transactions(broker),
         run_scrubber(broker),
+        run_checkpoints(broker),
         silence::run(broker)
     );
 }
@@ -34,6 +35,20 @@ async fn run_transactions(broker: &Arc<Broker>) {
             () = transactions.has_stranded() => {}
         }
         transactions.run_due().await;
+    }
+}
+
+/// Notes now and then how far each log is on disk (`log.flush.offset.checkpoint.interval.ms`).
+async fn run_checkpoints(broker: &Arc<Broker>) {
+    loop {
+        let interval = Millis::from(broker.settings().log.checkpoint_interval_ms.max(1));
+        broker.clock.sleep_until(broker.clock.monotonic_ms() + interval).await;
+        on_disk_thread(broker, |broker| {
+            for topic in broker.topics.all() {
+                topic.partitions().iter().for_each(|partition| partition.checkpoint());
+            }
+        })
+        .await;
     }
 }
 

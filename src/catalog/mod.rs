@@ -126,6 +126,10 @@ impl Catalog {
         let checked = CheckedBatch::check(&bytes).map_err(log_error)?;
         let appended = self.appender.append(&checked, Origin::Internal, now).map_err(log_error)?;
         self.appender.sync().map_err(log_error)?;
+        // Few events and much at stake: each is noted to be on disk at once, so that damage is never taken for a torn write.
+        if let Err(error) = self.reader.checkpoint() {
+            tracing::warn!("cannot note how far the catalog is on disk: {error}");
+        }
         Ok(appended.base_offset)
     }
 

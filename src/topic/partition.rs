@@ -455,6 +455,17 @@ impl Partition {
         Ok(scrubbed)
     }
 
+    /// Notes on disk how far the log is durable, see [`Reader::checkpoint`]. Waits for the disk.
+    pub fn checkpoint(&self) {
+        if let Some(log) = self.log.get()
+            && !self.deleted.load(Ordering::Acquire)
+            && let Err(error) = log.reader.checkpoint()
+            && !self.deleted.load(Ordering::Acquire)
+        {
+            tracing::warn!("cannot note how far {} is on disk: {error}", self.name);
+        }
+    }
+
     /// Whether there is more than an active segment, as far as the names of the files tell.
     fn may_have_sealed(&self) -> bool {
         let entries = self.disk.list(&self.dir).unwrap_or_default();

@@ -13,7 +13,7 @@ use crate::disk::{Disk, Entry, OpenMode};
 use crate::error::{Damage, OpenError, is_unreadable};
 use crate::marker::Marker;
 use crate::producers::Producers;
-use crate::recover::{Found, Recovered, Recovery};
+use crate::recover::{Checkpoint, Found, Recovered, Recovery};
 use crate::scan::Scanner;
 use crate::segment::{ABORTED_SUFFIX, LOG_SUFFIX, Segment, file_name};
 use crate::snapshot::{self, Snapshot};
@@ -77,6 +77,7 @@ pub(crate) fn open(
         durable: end,
         report: Recovery { scanned_bytes: tail.scanned_bytes, ..Recovery::default() },
         damage: Some(damage),
+        checkpoint: Checkpoint::default(),
     })
 }
 

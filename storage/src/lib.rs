@@ -38,6 +38,7 @@
 //! | `<base offset>.txn` | which transactions end in it as aborted, if any do |
 //! | `<offset>.snap` | recovery point, and what is known about producers |
 //! | `<offset>.start` | log start after records were deleted |
+//! | `<offset>.durable` | checkpoint: everything below was on disk when the file got this name |
 //! | `<base offset>-<position>.lost` | bytes that [`repair`] cut out; nobody reads them but the operator |
 //! | `*.tmp`, `*.deleted` | being written, being removed: a restart throws them away |
 //!
@@ -49,14 +50,14 @@
 //! - Readers take no lock that is held during I/O of the appender.
 //! - After a failed write or sync the log is fenced: it takes nothing more, and no second sync pretends otherwise.
 //! - A full disk shows when space is reserved, before anything is written; it passes.
-//! - Whatever lies on disk is checked before it is believed; what is not a valid batch behind the recovery point is cut,
-//!   what is damaged before it makes the log read-only ([`Fence::Damaged`]) and is left as it is.
+//! - Whatever lies on disk is checked before it is believed; what is not a valid batch behind recovery point and checkpoint
+//!   is cut, what is damaged before them makes the log read-only ([`Fence::Damaged`]) and is left as it is.
 //!
 //! # What the owner does
 //!
 //! An appender never starts a thread. Its owner calls, off the network threads: [`Appender::take_chores`] after appends
-//! and deletions, and runs them; [`Appender::flush`] where records must be durable; [`Appender::retain`] and
-//! [`Appender::expire_producers`] now and then.
+//! and deletions, and runs them; [`Appender::flush`] where records must be durable; [`Appender::retain`],
+//! [`Appender::expire_producers`] and [`Reader::checkpoint`] now and then.
 
 pub mod compact;
 pub mod compress;

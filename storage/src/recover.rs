@@ -7,8 +7,8 @@
 //! 5. The first byte that is not a valid batch is the end: what follows is cut, so that it reads as zero from then on,
 //!    and segments behind it are dropped. Zeros there are space that was reserved; anything else is worth a warning.
 //!
-//! 6. Zeros or not: a log that ends below an offset that a recovery point vouched for was not left so by a crash. It is
-//!    damaged, nothing of it is changed, and it is opened for reading alone (see `damaged`).
+//! 6. Zeros or not: a log that ends below an offset that a recovery point or a checkpoint vouched for was not left so by a
+//!    crash. It is damaged, nothing of it is changed, and it is opened for reading alone (see `damaged`).
 //!
 //! Every step may be repeated after a crash in its middle: nothing is removed that a second run would need.
 
@@ -28,7 +28,7 @@ use crate::scan::{Scanner, last_non_zero};
 use crate::segment::{
     ABORTED_SUFFIX, DELETED_SUFFIX, INDEX_SUFFIX, LOG_SUFFIX, Segment, file_name, parse_file_name,
 };
-use crate::snapshot::{self, Snapshot};
+use crate::snapshot::{self, DURABLE_SUFFIX, Snapshot};
 use crate::types::{Millis, Offset};
 
 /// What was done to open a log.
@@ -55,6 +55,17 @@ pub(crate) struct Recovered {
     pub(crate) report: Recovery,
     /// Why it may only be read.
     pub(crate) damage: Option<Damage>,
+    /// What the files vouch for.
+    pub(crate) checkpoint: Checkpoint,
+}
+
+/// How far the files say that a log is durable.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Checkpoint {
+    /// Below this a recovery point or a checkpoint vouches for everything.
+    pub(crate) vouched: Offset,
+    /// What the checkpoint's name says, if there is one.
+    pub(crate) file: Option<Offset>,
 }
 
 /// Why a log cannot be opened for writing.
@@ -104,7 +115,9 @@ pub(crate) fn recover(
         Ok((durable, started_ms)) => {
             remove_leftovers(&**disk, dir, &entries, &found).map_err(at(dir))?;
             let (segments, producers, report) = (run.segments, run.producers, run.report);
-            Ok(Recovered { log_start, durable, started_ms, segments, producers, report, damage: None })
+            let checkpoint = Checkpoint { vouched: run.vouched, file: snapshot::newest_checkpoint(&entries) };
+            let damage = None;
+            Ok(Recovered { log_start, durable, started_ms, segments, producers, report, damage, checkpoint })
         }
         Err(Stop::Failed(error)) => Err(error),
         Err(Stop::Damaged(damage)) => {
@@ -127,8 +140,14 @@ fn remove_leftovers(disk: &dyn Disk, dir: &Path, entries: &[Entry], found: &Foun
             .filter_map(|suffix| parse_file_name(name, suffix))
             .any(|base| found.logs.binary_search_by_key(&base, |log| log.0).is_err())
     };
+    let checkpoint = snapshot::newest_checkpoint(entries);
+    let is_old = |name: &str| parse_file_name(name, DURABLE_SUFFIX).is_some_and(|at| Some(at) < checkpoint);
     for name in entries.iter().filter(|entry| !entry.is_dir).map(|entry| &entry.name) {
-        if name.ends_with(state::TEMPORARY) || name.ends_with(DELETED_SUFFIX) || is_orphan(name) {
+        if is_old(name)
+            || name.ends_with(state::TEMPORARY)
+            || name.ends_with(DELETED_SUFFIX)
+            || is_orphan(name)
+        {
             remove(disk, &dir.join(name))?;
         }
     }

@@ -95,7 +95,7 @@ impl Repair<'_> {
         self.disk.sync_dir(self.dir)
     }
 
-    /// Writes a segment anew. Gives the position where `vouched` is, if that is in or behind it.
+    /// Writes a segment anew. Gives the position of the newest recovery point, if that is in or behind it.
     fn rewrite(&self, segment: &SegmentReport) -> io::Result<Option<u64>> {
         let path = self.log_path(segment);
         remove(self.disk, &self.dir.join(file_name(segment.base_offset, INDEX_SUFFIX)))?;
@@ -103,28 +103,28 @@ impl Repair<'_> {
         let from = self.disk.open(&path, OpenMode::Existing)?;
         let temporary = with_suffix(&path, state::TEMPORARY);
         let to = self.disk.open(&temporary, OpenMode::Truncate)?;
-        let vouched = self.report.vouched;
+        let newest = self.report.newest_point;
         let (mut end, mut place) = (0, None);
         for piece in &segment.pieces {
             if piece.is_whole {
                 copy(&*from, piece.bytes.clone(), &*to, end, false)?;
-                if piece.offsets.contains(&vouched) && self.point_is_in(segment, piece) {
+                if piece.offsets.contains(&newest) && self.point_is_in(segment, piece) {
                     let before =
                         self.report.point.as_ref().map_or(0, |point| point.position - piece.bytes.start);
                     place = Some(end + before);
                 }
                 end += piece.bytes.end - piece.bytes.start;
             } else {
-                for lost in split(&piece.offsets, vouched) {
+                for lost in split(&piece.offsets, newest) {
                     let bytes = filler(lost.start, lost.end - 1, self.leader_epoch);
                     to.write_at(&mut [IoSlice::new(&bytes)], end)?;
                     end += bytes.len() as u64;
-                    if lost.end == vouched {
+                    if lost.end == newest {
                         place = Some(end);
                     }
                 }
             }
-            if piece.offsets.end == vouched {
+            if piece.offsets.end == newest {
                 place = Some(end);
             }
         }
@@ -143,8 +143,8 @@ impl Repair<'_> {
     /// Puts the recovery point in force again, at `place` if its segment is not what it was; without one, the next start
     /// scans. The other ones are of no use any more.
     fn write_point(&self, place: Option<(Offset, u64)>) -> io::Result<()> {
-        let Report { segments, vouched, .. } = self.report;
-        let point = self.report.point.as_ref().filter(|point| point.offset == *vouched);
+        let Report { segments, newest_point, .. } = self.report;
+        let point = self.report.point.as_ref().filter(|point| point.offset == *newest_point);
         if let Some(point) = point {
             let mut at = (point.segment, point.position);
             let holder = segments.iter().find(|segment| segment.base_offset == point.segment);

@@ -10,15 +10,20 @@
 //!                  i64 time of that segment's first append or -1; producers; u32 CRC-32
 //! <offset>.start   "QSTR" u16 version; i64 log start offset; u32 CRC-32
 //! <offset>.clean   "QCLN" u16 version; (i64 end offset, i64 time) per round of compaction; u32 CRC-32
+//! <offset>.durable empty: the name says it
 //! ```
 //!
 //! The newest valid one counts. One generation before it is kept, in case the newest rots.
+//!
+//! A checkpoint, `.durable`, says of the segment that is being written to what a snapshot says of sealed ones: below this
+//! offset everything was on disk once, so bytes that are not a batch there are damage and no torn write. The file is
+//! renamed from time to time, after a sync and without one of its own: whichever name a crash leaves was true.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::disk::state::{self, StateReader, StateWriter};
-use crate::disk::{Disk, Entry};
+use crate::disk::{Disk, Entry, OpenMode};
 use crate::error::is_unreadable;
 use crate::producers::Producers;
 use crate::segment::{file_name, parse_file_name};
@@ -27,6 +32,7 @@ use crate::types::{Millis, NO_TIMESTAMP, Offset};
 pub(crate) const SNAPSHOT_SUFFIX: &str = ".snap";
 pub(crate) const START_SUFFIX: &str = ".start";
 pub(crate) const CLEANED_SUFFIX: &str = ".clean";
+pub(crate) const DURABLE_SUFFIX: &str = ".durable";
 
 const SNAPSHOT_MAGIC: &[u8; 4] = b"QSNP";
 const START_MAGIC: &[u8; 4] = b"QSTR";
@@ -151,9 +157,34 @@ fn offsets(entries: &[Entry], suffix: &str) -> impl Iterator<Item = Offset> + us
     offsets.into_iter()
 }
 
-/// The offset below which a recovery point vouched for everything, be its file still readable or not.
-pub(crate) fn vouched(entries: &[Entry]) -> Option<Offset> {
+/// The offset of the newest recovery point, be its file still readable or not.
+pub(crate) fn newest_point(entries: &[Entry]) -> Option<Offset> {
     offsets(entries, SNAPSHOT_SUFFIX).next()
+}
+
+/// The offset of the newest checkpoint.
+pub(crate) fn newest_checkpoint(entries: &[Entry]) -> Option<Offset> {
+    offsets(entries, DURABLE_SUFFIX).next()
+}
+
+/// The offset below which a recovery point or a checkpoint vouched for everything.
+pub(crate) fn vouched(entries: &[Entry]) -> Option<Offset> {
+    let checkpoint = newest_checkpoint(entries).filter(|_| !crate::planted::planted("checkpoint-ignored"));
+    newest_point(entries).max(checkpoint)
+}
+
+/// Has the checkpoint say `offset`, below which everything is on disk. `before` is what it says now, if there is one.
+pub(crate) fn write_checkpoint(
+    disk: &dyn Disk,
+    dir: &Path,
+    before: Option<Offset>,
+    offset: Offset,
+) -> io::Result<()> {
+    let path = dir.join(file_name(offset, DURABLE_SUFFIX));
+    match before {
+        Some(before) => disk.rename(&dir.join(file_name(before, DURABLE_SUFFIX)), &path),
+        None => disk.open(&path, OpenMode::OpenOrCreate).map(drop),
+    }
 }
 
 /// All valid snapshots, newest first, read one by one.

@@ -43,6 +43,8 @@ pub struct Report {
     pub(crate) missing_front: Option<Range<Offset>>,
     /// Everything below was on disk once.
     pub(crate) vouched: Offset,
+    /// Where the newest recovery point is, readable or not.
+    pub(crate) newest_point: Offset,
     pub(crate) point: Option<Snapshot>,
     /// State files that say nothing any more.
     pub(crate) broken_files: Vec<PathBuf>,
@@ -176,6 +178,7 @@ impl Report {
         };
         self.log_start_offset = snapshot::read_start(disk, dir, entries).map_err(at(dir))?.unwrap_or(0);
         self.vouched = snapshot::vouched(entries).unwrap_or(0).max(self.log_start_offset);
+        self.newest_point = snapshot::newest_point(entries).unwrap_or(0).max(self.log_start_offset);
         for checked in snapshot::check_all(disk, dir, entries) {
             let (path, is_good) = checked.map_err(at(dir))?;
             if !is_good {

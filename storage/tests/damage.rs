@@ -611,3 +611,76 @@ fn segments_that_are_cut_or_gone_are_made_up_for() {
     assert_eq!((reader.log_start_offset(), reader.end_offset()), (120, 120));
     assert_eq!(append(&mut appender, &sequenced(7, 0, 120, 1)).unwrap().base_offset, 120);
 }
+
+/// Three batches of which the first two are said to be on disk, the writer gone without a word. Gives the disk, the
+/// contents, and where the last batch lies.
+fn noted() -> (Arc<dyn Disk>, Contents, u64, u64) {
+    let disk = memory();
+    let (mut appender, reader) = open_at(&disk, small());
+    append(&mut appender, &batch(2, 10)).unwrap();
+    assert!(!reader.checkpoint().unwrap(), "nothing is durable yet");
+    appender.sync().unwrap();
+    assert!(reader.checkpoint().unwrap());
+    append(&mut appender, &sequenced(7, 0, 0, 2)).unwrap();
+    appender.sync().unwrap();
+    assert!(reader.checkpoint().unwrap() && !reader.checkpoint().unwrap());
+    let start = reader.size_bytes();
+    append(&mut appender, &sequenced(7, 0, 2, 2)).unwrap();
+    assert_eq!(names(&disk, ".durable"), ["00000000000000000004.durable"]);
+    let all = contents(&reader);
+    (disk, all, start, reader.size_bytes())
+}
+
+#[test]
+fn below_a_checkpoint_a_broken_byte_is_damage_and_above_it_a_torn_write() {
+    let (disk, all, start, end) = noted();
+    for place in 0..end {
+        if (position::LEADER_EPOCH..position::MAGIC).contains(&batch_at(&disk, FIRST, place)) {
+            continue;
+        }
+        let disk = copy(&disk);
+        flip(&disk, FIRST, place);
+        if place < start {
+            // What is behind the damage and was not vouched for is still there: nothing is cut.
+            let lost = read_only(&disk, FIRST, &all);
+            assert!(!lost.is_empty() && lost.iter().all(|offset| *offset < 4), "{place}: {lost:?}");
+            give_up(&disk, &all);
+        } else {
+            let (appender, reader) = open_at(&disk, small());
+            assert!(appender.fenced().is_none() && appender.recovery().cut_bytes > 0);
+            assert_eq!(contents(&reader), all[..4], "flipped at {place}");
+        }
+    }
+    // A file that ends too early, and one that is gone.
+    for cut in [0, 1, start - 1] {
+        let disk = copy(&disk);
+        truncate(&disk, FIRST, cut);
+        read_only(&disk, FIRST, &all[..4].to_vec());
+        give_up(&disk, &all[..4].to_vec());
+    }
+    disk.remove_file(&path(FIRST)).unwrap();
+    read_only(&disk, FIRST, &all[..4].to_vec());
+}
+
+#[test]
+fn a_checkpoint_moves_with_the_log_and_is_not_written_where_a_recovery_point_says_as_much() {
+    let (disk, all, ..) = noted();
+    let (appender, reader) = open_at(&disk, small());
+    assert!(!reader.checkpoint().unwrap(), "what was found is not known to be on disk");
+    appender.close().unwrap();
+    assert_eq!(names(&disk, ".snap"), ["00000000000000000006.snap"]);
+    let (mut appender, reader) = open_at(&disk, small());
+    appender.sync().unwrap();
+    assert!(!reader.checkpoint().unwrap());
+    assert_eq!(names(&disk, ".durable"), ["00000000000000000004.durable"]);
+    for i in 1..40 {
+        append(&mut appender, &sequenced(7, 0, 1 + i * 3, 3)).unwrap();
+        appender.sync().unwrap();
+        assert!(reader.checkpoint().unwrap());
+        let newest = format!("{:020}.durable", reader.end_offset());
+        assert_eq!(names(&disk, ".durable"), [newest]);
+    }
+    drop((appender, reader));
+    let (appender, reader) = open_at(&disk, small());
+    assert!(appender.fenced().is_none() && contents(&reader).starts_with(&all));
+}

@@ -102,7 +102,7 @@ pub(crate) fn start(
     config: LogConfig,
     found: Recovered,
 ) -> (Appender, Reader) {
-    let Recovered { log_start, segments, producers, started_ms, durable, report, damage } = found;
+    let Recovered { log_start, segments, producers, started_ms, durable, report, damage, checkpoint } = found;
     // Recovery leaves at least one.
     let active = Arc::clone(&segments[segments.len() - 1]);
     let end = active.end_offset();
@@ -113,7 +113,7 @@ pub(crate) fn start(
         segment.begin_write();
     }
     let dirty = report != Recovery::default() && damage.is_none();
-    let shared = Arc::new(Shared::new(disk, dir.to_owned(), segments, log_start, end, durable));
+    let shared = Arc::new(Shared::new(disk, dir.to_owned(), segments, log_start, end, durable, checkpoint));
     shared.set_first_open(producers.first_open());
     if let Some(damage) = damage {
         shared.set_damaged(damage);

@@ -58,7 +58,9 @@ impl Seal {
             return Err(io::Error::other("an earlier segment could not be sealed"));
         }
         shared.sync_name()?;
-        snapshot::write_snapshot(&*shared.disk, &shared.dir, self.offset, &self.snapshot)
+        snapshot::write_snapshot(&*shared.disk, &shared.dir, self.offset, &self.snapshot)?;
+        shared.vouched_by_point(self.offset);
+        Ok(())
     }
 
     fn finish_segment(&self) -> io::Result<()> {

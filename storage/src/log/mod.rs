@@ -11,10 +11,12 @@ use crate::aborted;
 use crate::disk::Disk;
 use crate::error::{Damage, Fence, ReadError};
 use crate::marker::Aborted;
+use crate::recover::Checkpoint;
 use crate::segment::Segment;
 use crate::types::{Millis, NO_TIMESTAMP, Offset};
 
 mod appender;
+mod checkpoint;
 mod chore;
 mod clean;
 mod flush;
@@ -55,6 +57,8 @@ pub(crate) struct Shared {
     syncing: Mutex<()>,
     /// The first write or sync that failed.
     fence: OnceLock<Fence>,
+    /// What the files vouch for.
+    checkpoint: Mutex<Checkpoint>,
     /// The first damage that was met. What was appended is still made durable.
     damage: OnceLock<Fence>,
     /// First offset of the oldest open transaction, `Offset::MAX` when none is open. Set before the end offset is moved
@@ -72,6 +76,7 @@ impl Shared {
         log_start: Offset,
         end: Offset,
         durable: Offset,
+        checkpoint: Checkpoint,
     ) -> Self {
         Self {
             disk,
@@ -85,6 +90,7 @@ impl Shared {
             unsealed: AtomicBool::new(false),
             syncing: Mutex::new(()),
             fence: OnceLock::new(),
+            checkpoint: Mutex::new(checkpoint),
             damage: OnceLock::new(),
             first_open: AtomicI64::new(Offset::MAX),
             unshown: Mutex::default(),

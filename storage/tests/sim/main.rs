@@ -193,7 +193,7 @@ impl Run {
     }
 
     fn step(&mut self) {
-        match self.rng.below(40) {
+        match self.rng.below(42) {
             0..=19 => self.append(),
             20..=26 => self.flush(),
             27 | 28 => drop(self.appender().roll()),
@@ -221,7 +221,8 @@ impl Run {
                 self.open(true);
             }
             38 => self.fail(),
-            _ => self.fill_up(),
+            39 => self.fill_up(),
+            _ => self.checkpoint(),
         }
     }
 
@@ -239,6 +240,13 @@ impl Run {
             // What fails here is made up for by the next one, or fences the log.
             let _ = chore.run();
         }
+    }
+
+    /// What is durable is noted without a sync, so a cut may leave the note or the one before it.
+    fn checkpoint(&mut self) {
+        let done = self.reader().checkpoint();
+        let excused = self.disk.is_frozen() || self.disk.take_failed() > 0;
+        assert!(done.is_ok() || excused, "no checkpoint: {done:?}");
     }
 
     fn flush(&mut self) {

@@ -74,7 +74,7 @@ fn read_through(reader: &Reader, written: &Batches) -> Seen {
     seen
 }
 
-/// A log that was closed, and then perhaps went on for a bit.
+/// A log that was closed, and then perhaps went on for a bit, with a checkpoint at the end or without.
 struct Written {
     disk: SimDisk,
     now: i64,
@@ -84,6 +84,8 @@ struct Written {
     /// Which files may rot, and how much of each.
     files: Vec<(PathBuf, usize)>,
     went_on: bool,
+    /// Whether all that it went on with is vouched for.
+    is_noted: bool,
 }
 
 fn write(seed: u64) -> Option<Written> {
@@ -105,15 +107,19 @@ fn write(seed: u64) -> Option<Written> {
         run.flush();
         run.chores();
     }
+    let is_noted = went_on && run.rng.one_in(2);
+    if is_noted {
+        run.checkpoint();
+    }
     let (_, reader) = run.log.take()?;
     let end = reader.durable_offset();
     let batches = read_through(&reader, &BTreeMap::new().into_iter().chain(all(&reader)).collect()).batches;
     // Compaction may have begun again, or retention.
-    let mut files = files;
+    let mut files = if is_noted { run.disk.current_files() } else { files };
     files.retain(|(path, size)| {
         run.disk.current_files().iter().any(|file| file.0 == *path && file.1 >= *size)
     });
-    Some(Written { disk: run.disk, now: run.now, batches, end, files, went_on })
+    Some(Written { disk: run.disk, now: run.now, batches, end, files, went_on, is_noted })
 }
 
 fn all(reader: &Reader) -> Batches {
@@ -141,7 +147,7 @@ fn damage(written: &Written, disk: &SimDisk, rng: &mut Rng) -> Option<String> {
         (!list.is_empty()).then(|| list[rng.below(list.len() as u64) as usize].clone())
     };
     // What came later is not vouched for: a file that loses its end takes that along.
-    let kinds = if written.went_on { 5 } else { 8 };
+    let kinds = if written.went_on && !written.is_noted { 5 } else { 8 };
     let newest = written.went_on && rng.one_in(2);
     let (path, size) = if newest { (*logs.last()?).clone() } else { pick(&logs, rng)? };
     let name = path.display().to_string();

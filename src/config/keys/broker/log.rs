@@ -51,8 +51,8 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Records after which a log is synced to the disk at the latest; the largest value leaves it to quipu.durability. The value 1 is the same as sync: an acks=all answer waits for the disk."),
     key("log.flush.interval.ms", Long, None, Any).cluster_wide().acts()
         .doc("The longest that a record waits for a sync, where durability is interval, or os, which it turns into interval. With sync every acknowledged record is on the disk already."),
-    key("log.flush.offset.checkpoint.interval.ms", Int, Some("60000"), AtLeast(0))
-        .doc("How often Kafka writes down up to where its logs are known to be on the disk."),
+    key("log.flush.offset.checkpoint.interval.ms", Int, Some("60000"), AtLeast(0)).acts()
+        .doc("How often the broker notes up to where its logs are known to be on the disk. Damage below that is told from a write that a crash interrupted."),
     key("log.flush.scheduler.interval.ms", Long, Some("9223372036854775807"), Any).acts()
         .doc("The same as log.flush.interval.ms, if that is not set."),
     key("log.flush.start.offset.checkpoint.interval.ms", Int, Some("60000"), AtLeast(0))
