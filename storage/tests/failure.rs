@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use quipu_storage::disk::Disk;
 use quipu_storage::{AppendError, DeleteError, LogConfig};
+use std::path::Path;
 use support::*;
 
 fn failing() -> (FailingDisk, Arc<dyn Disk>) {
@@ -130,4 +131,28 @@ fn a_log_that_did_not_change_is_closed_without_a_write() {
     let (appender, _reader) = open_at(&disk, LogConfig::default());
     appender.close().unwrap();
     assert_eq!(control.failures.writes.load(Ordering::Relaxed), before);
+}
+
+#[test]
+fn no_recovery_point_lies_behind_a_segment_that_could_not_be_sealed() {
+    let (control, disk) = failing();
+    let (mut appender, _reader) = open_at(&disk, small());
+    let points = || {
+        let entries = disk.list(Path::new(DIR)).unwrap();
+        entries.into_iter().filter(|entry| entry.name.ends_with(".snap")).map(|entry| entry.name).collect()
+    };
+    let seal = |appender: &mut quipu_storage::Appender| {
+        append(appender, &batch(3, 0)).unwrap();
+        appender.roll().unwrap();
+        appender.take_chores().into_iter().map(|chore| chore.run().is_ok()).collect::<Vec<_>>()
+    };
+    assert_eq!(seal(&mut appender), [true]);
+    let before: Vec<String> = points();
+    assert_eq!(before.len(), 1);
+    control.failures.set(&control.failures.set_len, true);
+    assert_eq!(seal(&mut appender), [false]);
+    control.failures.set(&control.failures.set_len, false);
+    // This segment is fine, but a point behind it would vouch for the one before.
+    assert_eq!(seal(&mut appender), [false]);
+    assert_eq!(points(), before);
 }

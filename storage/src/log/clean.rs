@@ -305,11 +305,16 @@ impl Clean {
         let mut walk = segment.walk(segment.start(), segment.size_bytes())?;
         while let Some(met) = walk.next()? {
             let batch = walk.batch(&met)?;
-            let ends_nothing = transactions.ends_nothing(&met.header);
+            let ends_nothing = transactions.ends_nothing(&met.header)
+                || crate::planted::planted("markers-without-looking") && met.header.attributes.is_control();
             let failed = |error| CleanError::Records(segment.path().to_owned(), met.position, error);
             let left = if ends_nothing && met.header.base_offset < covered_upto {
                 match met.header {
-                    header if !header.attributes.has_delete_horizon() => {
+                    header
+                        if (!header.attributes.has_delete_horizon()
+                            || crate::planted::planted("marker-horizon-starts-anew"))
+                            && !crate::planted::planted("markers-at-once") =>
+                    {
                         out.must_replace = true;
                         let horizon = self.now.saturating_add(self.policy.delete_retention_ms);
                         Left::Some(with_delete_horizon(&batch, horizon).map_err(failed)?)
@@ -332,6 +337,7 @@ impl Clean {
                     Some(_) => {
                         record.value.is_some()
                             || offset >= tombstones_upto && !crate::planted::planted("tombstones-at-once")
+                            || crate::planted::planted("tombstones-for-ever")
                     }
                 };
                 filter(&batch, keep).map_err(failed)?

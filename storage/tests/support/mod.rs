@@ -82,6 +82,8 @@ pub struct Failures {
     pub write: AtomicBool,
     /// Syncs of files fail.
     pub sync: AtomicBool,
+    /// Files cannot be given another length.
+    pub set_len: AtomicBool,
     /// Renames fail.
     pub rename: AtomicBool,
     /// Calls of `sync_data` so far.
@@ -167,6 +169,9 @@ impl DiskFile for FailingFile {
     }
 
     fn set_len(&self, size_bytes: u64) -> io::Result<()> {
+        if self.failures.set_len.load(Ordering::Relaxed) {
+            return Err(io::Error::other("planted error of a change of length"));
+        }
         self.inner.set_len(size_bytes)
     }
 
