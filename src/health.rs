@@ -1,5 +1,8 @@
 //! How the broker is, for whoever asks: an operator's page, a readiness check, an exit code.
+//!
+//! A running process tells it on standard error when it gets SIGUSR1, with its counters.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::broker::Broker;
@@ -24,4 +27,48 @@ impl Health {
     pub fn is_good(&self) -> bool {
         !self.is_disk_full && self.faulty.is_empty()
     }
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_good() {
+            return writeln!(f, "health: good, every partition takes records");
+        }
+        writeln!(f, "health: not good")?;
+        if self.is_disk_full {
+            writeln!(f, "  the disk is full: records are refused until there is room again")?;
+        }
+        for (topic, partition, Fault::Failed(reason) | Fault::Damaged(reason)) in &self.faulty {
+            writeln!(f, "  {topic}-{partition} takes no records: {reason}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Health and counters of `broker` as lines of text. The counters have the names and the form that Prometheus reads.
+pub fn status(broker: &Broker) -> String {
+    let (metrics, faults) = (&broker.metrics, &broker.topics.faults);
+    let counters = [
+        ("requests", &metrics.requests),
+        ("connections_opened", &metrics.connections_opened),
+        ("connections_closed", &metrics.connections_closed),
+        ("connections_failed", &metrics.connections_failed),
+        ("connections_refused", &metrics.connections_refused),
+        ("records_in", &metrics.records_in),
+        ("bytes_in", &metrics.bytes_in),
+        ("bytes_out", &metrics.bytes_out),
+        ("scrubbed_bytes", &metrics.scrubbed_bytes),
+        ("scrubbed_damage", &metrics.scrubbed_damage),
+        ("scrub_passes", &metrics.scrub_passes),
+        ("logs_failed", &faults.failed),
+        ("logs_damaged", &faults.damaged),
+        ("logs_unopened", &faults.unopened),
+        ("logs_unclean", &faults.unclean),
+        ("batches_refused_full", &faults.refused_full),
+    ];
+    let mut text = Health::of(broker).to_string();
+    for (name, counter) in counters {
+        text.push_str(&format!("quipu_{name}_total {}\n", counter.get()));
+    }
+    text
 }

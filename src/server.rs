@@ -1,6 +1,6 @@
 //! A broker with its network threads, listeners and upkeep: what `quipu serve`, `quipu dev` and tests start.
 
-use std::io;
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::path::Path;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::StartError;
+use crate::health;
 use crate::identity;
 use crate::net::{self, Net};
 use crate::upkeep;
@@ -29,6 +30,8 @@ pub struct Server {
     listeners: Vec<TcpListener>,
     runtime: Runtime,
     signals: Signals,
+    /// SIGUSR1: somebody asks how the broker is.
+    asked: Signal,
     _lock: DirLock,
 }
 
@@ -63,9 +66,11 @@ impl Server {
         disk.regain();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io_error)?;
         let net = Net::start(&broker, settings.network.threads).map_err(io_error)?;
-        let signals = runtime.block_on(async { Signals::new() }).map_err(io_error)?;
+        let (signals, asked) = runtime
+            .block_on(async { io::Result::Ok((Signals::new()?, signal(SignalKind::user_defined1())?)) })
+            .map_err(io_error)?;
         let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
-        Ok(Self { broker, addresses, net, listeners, runtime, signals, _lock: lock })
+        Ok(Self { broker, addresses, net, listeners, runtime, signals, asked, _lock: lock })
     }
 
     /// Serves until a signal or until `stop` resolves, then answers what is in flight, flushes, and closes every log
@@ -74,7 +79,7 @@ impl Server {
     /// # Errors
     /// Why something that was written since the start may not be on disk.
     pub fn run(self, stop: impl Future<Output = ()>) -> Result<(), String> {
-        let Self { broker, net, listeners, runtime, mut signals, _lock, .. } = self;
+        let Self { broker, net, listeners, runtime, mut signals, mut asked, _lock, .. } = self;
         let net = Arc::new(net);
         let accepting = LocalSet::new();
         for listener in listeners {
@@ -86,6 +91,13 @@ impl Server {
                 }
             });
         }
+        let told = Arc::clone(&broker);
+        accepting.spawn_local(async move {
+            while asked.recv().await.is_some() {
+                // Whoever asks wants an answer, whatever the levels of the log; where it cannot be written, there is none.
+                let _ = io::stderr().write_all(health::status(&told).as_bytes());
+            }
+        });
         let mut stopping = broker.stopping();
         accepting.block_on(&runtime, async {
             tokio::select! {

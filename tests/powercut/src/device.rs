@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -93,6 +94,8 @@ type Devices = Arc<Mutex<HashMap<u64, Arc<Mutex<Tape>>>>>;
 /// A place for devices, one mounted at a time.
 pub struct Rack {
     devices: Devices,
+    /// Whether every write and flush fails.
+    fails: Arc<AtomicBool>,
     next: u64,
     files: PathBuf,
     mount_point: PathBuf,
@@ -106,8 +109,10 @@ impl Rack {
         std::fs::create_dir_all(&files)?;
         std::fs::create_dir_all(&mount_point)?;
         let devices = Devices::default();
-        let session = fuser::spawn_mount(Files(Arc::clone(&devices)), &files, &fuser::Config::default())?;
-        Ok(Self { devices, next: 2, files, mount_point, session: Some(session) })
+        let fails = Arc::<AtomicBool>::default();
+        let served = Files { devices: Arc::clone(&devices), fails: Arc::clone(&fails) };
+        let session = fuser::spawn_mount(served, &files, &fuser::Config::default())?;
+        Ok(Self { devices, fails, next: 2, files, mount_point, session: Some(session) })
     }
 
     /// Mounts a device that holds `image`. The number is never used again, so that nothing of it is in any cache.
@@ -157,6 +162,11 @@ impl Device<'_> {
         move || locked(&tape).events.len()
     }
 
+    /// From here on, every write to it and every flush fails with EIO, or none does.
+    pub fn set_failing(&self, fails: bool) {
+        self.rack.fails.store(fails, Ordering::SeqCst);
+    }
+
     /// Unmounts it in good order, which writes; gives all that happened to it.
     pub fn unmount(mut self) -> io::Result<Tape> {
         self.leave()?;
@@ -196,14 +206,21 @@ fn locked<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The file system that holds the devices: one directory, each file named by its number.
-struct Files(Devices);
+struct Files {
+    devices: Devices,
+    fails: Arc<AtomicBool>,
+}
 
 /// How long the kernel may believe what it was told about a file. Nothing of it ever changes.
 const TRUE_FOR: Duration = Duration::from_secs(3600);
 
 impl Files {
     fn find(&self, number: u64) -> Option<Arc<Mutex<Tape>>> {
-        locked(&self.0).get(&number).cloned()
+        locked(&self.devices).get(&number).cloned()
+    }
+
+    fn is_failing(&self) -> bool {
+        self.fails.load(Ordering::SeqCst)
     }
 
     fn attributes(&self, number: u64) -> Option<FileAttr> {
@@ -282,7 +299,9 @@ impl Filesystem for Files {
         reply: ReplyWrite,
     ) {
         match self.find(number.0) {
-            Some(tape) if locked(&*tape).write(position, bytes) => reply.written(bytes.len() as u32),
+            Some(tape) if !self.is_failing() && locked(&*tape).write(position, bytes) => {
+                reply.written(bytes.len() as u32);
+            }
             _ => reply.error(Errno::EIO),
         }
     }
@@ -294,11 +313,11 @@ impl Filesystem for Files {
 
     fn fsync(&self, _: &Request, number: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
         match self.find(number.0) {
-            Some(tape) => {
+            Some(tape) if !self.is_failing() => {
                 locked(&*tape).flush();
                 reply.ok();
             }
-            None => reply.error(Errno::EIO),
+            _ => reply.error(Errno::EIO),
         }
     }
 }

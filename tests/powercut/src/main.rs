@@ -9,12 +9,15 @@
 //! left them there: everything that was flushed, and of the rest nothing, everything, some writes, some sectors, or all
 //! up to the middle of a write. On each the file system is mounted, the broker started, and everything the clients know
 //! is checked ([`check`]); that is recorded as well, and cut once more. Some runs go on where a cut left the last one.
+//!
+//! Before that, the device fails once under a broker without any cut ([`failing`]).
 
 mod check;
 #[path = "../../it/client.rs"]
 #[allow(dead_code)]
 mod client;
 mod device;
+mod failing;
 mod image;
 mod journal;
 mod load;
@@ -170,6 +173,13 @@ fn prepare(kind: Kind, dir: &Path, jobs: usize) -> Result<(Vec<Rack>, Image), St
 fn run(options: &Options, kind: Kind) -> Result<Counts, Ended> {
     let dir = tempfile::tempdir().map_err(|error| Ended::Broken(error.to_string()))?;
     let (mut racks, empty) = prepare(kind, dir.path(), options.jobs).map_err(Ended::Skipped)?;
+    let program = Program { path: options.broker.clone(), log: dir.path().join("failing.log") };
+    failing::check(&mut racks[0], &program, kind, empty.clone())
+        .map_err(|text| Ended::Broken(format!("on a device that fails: {text}\n{}", program.last_words())))?;
+    println!(
+        "{}: a device that failed was told to everybody, and what was acknowledged was kept",
+        kind.name()
+    );
     let mut random = Random(options.seed);
     let mut counts = Counts::default();
     let mut from = (empty.clone(), Journal::default());

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 /// The program under test, and where its log goes.
 #[derive(Clone)]
@@ -57,13 +57,24 @@ impl Program {
 }
 
 impl Broker {
-    /// SIGTERM, and waits for a good end.
-    pub fn stop(mut self) -> Result<(), String> {
-        let told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
-        if !told.is_ok_and(|status| status.success()) {
-            return Err("the broker is gone before it was stopped".to_owned());
+    /// Sends it a signal, such as `-TERM`.
+    pub fn signal(&self, name: &str) -> Result<(), String> {
+        let told = Command::new("kill").args([name, &self.child.id().to_string()]).status();
+        if told.is_ok_and(|status| status.success()) {
+            return Ok(());
         }
-        let status = self.child.wait().map_err(|error| error.to_string())?;
+        Err(format!("the broker is gone before it was told {name}"))
+    }
+
+    /// SIGTERM, and how it ends.
+    pub fn end(mut self) -> Result<ExitStatus, String> {
+        self.signal("-TERM")?;
+        self.child.wait().map_err(|error| error.to_string())
+    }
+
+    /// SIGTERM, and waits for a good end.
+    pub fn stop(self) -> Result<(), String> {
+        let status = self.end()?;
         if status.success() { Ok(()) } else { Err(format!("a stopped broker ends with {status}")) }
     }
 

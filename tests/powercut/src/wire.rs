@@ -184,12 +184,26 @@ pub fn produce_frame(client: &mut Client, place: &Place, batch: &[u8]) -> Vec<u8
 
 /// The base offset in the answer to one.
 pub fn produced(answer: &[u8], place: &Place) -> Answer<i64> {
+    match outcome(answer)? {
+        Ok(base_offset) => Ok(base_offset),
+        Err(other) => wrong(format!("{}-{}: a batch is refused: {other:?}", place.topic, place.partition)),
+    }
+}
+
+fn outcome(answer: &[u8]) -> Answer<Result<i64, ErrorCode>> {
     let response: ProduceResponse<'_> = read(answer, ApiKey::Produce, PRODUCE)?;
     let told = &response.responses[0].partition_responses[0];
-    match told.error_code {
+    Ok(match told.error_code {
         ErrorCode::NONE => Ok(told.base_offset),
-        other => wrong(format!("{}-{}: a batch is refused: {other:?}", place.topic, place.partition)),
-    }
+        other => Err(other),
+    })
+}
+
+/// Sends a batch, and waits until it is acknowledged or refused.
+pub fn produce(client: &mut Client, place: &Place, batch: &[u8]) -> Answer<Result<i64, ErrorCode>> {
+    let frame = produce_frame(client, place, batch);
+    client.try_send_bytes(&frame).map_err(Failure::Gone)?;
+    outcome(&client.try_receive().map_err(Failure::Gone)?)
 }
 
 /// What one fetch gave.
