@@ -115,7 +115,6 @@ pub fn write_marker(
 /// `COORDINATOR_NOT_AVAILABLE` when it cannot be created; the reason is logged.
 pub fn topic(broker: &Broker) -> Result<Arc<Topic>, ErrorCode> {
     let settings = broker.settings();
-    // How durable it is follows the broker: an outcome need not be safer than the records that it is about.
     let configs = [
         ("cleanup.policy", "compact".to_owned()),
         ("segment.bytes", settings.transactions.topic_segment_bytes.to_string()),
