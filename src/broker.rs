@@ -525,12 +525,20 @@ impl Broker {
     }
 
     /// Changes what the cluster remembers: `plan` is told what there is and says what has to happen, all of it or
-    /// nothing; nobody else changes anything in between. It is durable when this returns. For features, quotas, users
-    /// and access control lists only: topics and configs have consequences, and functions of their own.
+    /// nothing; nobody else changes anything in between. It is durable when this returns, and another thread has waited
+    /// for the disk. For features, quotas, users and access control lists only: topics and configs have consequences, and
+    /// functions of their own.
     ///
     /// # Errors
     /// `KAFKA_STORAGE_ERROR` and `BROKER_NOT_AVAILABLE`: nothing was changed.
-    pub fn change_catalog<R>(&self, plan: impl FnOnce(&State) -> (Vec<Event>, R)) -> Result<R, Refused> {
+    pub async fn change_catalog<R: Send + 'static>(
+        self: &Arc<Self>,
+        plan: impl FnOnce(&State) -> (Vec<Event>, R) + Send + 'static,
+    ) -> Result<R, Refused> {
+        self.aside(|broker| broker.record_plan(plan)).await
+    }
+
+    fn record_plan<R>(&self, plan: impl FnOnce(&State) -> (Vec<Event>, R)) -> Result<R, Refused> {
         let mut catalog = self.catalog.lock();
         let catalog = catalog.as_mut().ok_or_else(stopped)?;
         let (events, outcome) = plan(catalog.state());

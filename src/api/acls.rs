@@ -99,42 +99,11 @@ fn by_resource<'a>(acls: &BTreeSet<Acl>, filter: &AclFilter) -> Vec<DescribeAcls
 
 /// Adds entries. Each succeeds or fails by itself; one that is there already is fine.
 pub async fn create_acls<'a>(cx: &Context<'_>, request: CreateAclsRequest<'a>) -> CreateAclsResponse<'a> {
-    let checked = disabled(cx, "No Authorizer is configured.").and_then(|()| {
-        let asked: Vec<_> = request
-            .creations
-            .iter()
-            .map(|creation| {
-                Binding {
-                    resource_type: creation.resource_type,
-                    pattern_type: creation.resource_pattern_type,
-                    resource_name: &creation.resource_name,
-                    principal: &creation.principal,
-                    host: &creation.host,
-                    operation: creation.operation,
-                    permission: creation.permission_type,
-                }
-                .check()
-            })
-            .collect();
-        cx.broker.change_catalog(|state| {
-            let mut new: Vec<Event> = Vec::new();
-            let outcomes = asked.into_iter().map(|checked| {
-                let acl = checked?;
-                if state.acls.contains(&acl) {
-                    return Ok(());
-                }
-                if state.acls.len() + new.len() >= ACLS_MAX {
-                    let message = format!("{ACLS_MAX} ACLs are kept already");
-                    return Err(Refused::new(ErrorCode::POLICY_VIOLATION, message));
-                }
-                new.push(Event::AclAdded { acl });
-                Ok(())
-            });
-            let outcomes: Vec<_> = outcomes.collect();
-            (new, outcomes)
-        })
-    });
-    let outcomes = checked.unwrap_or_else(|refused| vec![Err(refused); request.creations.len()]);
+    let created = match disabled(cx, "No Authorizer is configured.") {
+        Ok(()) => create(cx, &request).await,
+        Err(refused) => Err(refused),
+    };
+    let outcomes = created.unwrap_or_else(|refused| vec![Err(refused); request.creations.len()]);
     let result = |outcome| {
         let (error_code, error_message) = super::configs::outcome_fields(outcome);
         // Kafka has the empty text where nothing is wrong.
@@ -144,40 +113,52 @@ pub async fn create_acls<'a>(cx: &Context<'_>, request: CreateAclsRequest<'a>) -
     CreateAclsResponse { throttle_time_ms: 0, results: outcomes.into_iter().map(result).collect() }
 }
 
+async fn create(
+    cx: &Context<'_>,
+    request: &CreateAclsRequest<'_>,
+) -> Result<Vec<Result<(), Refused>>, Refused> {
+    let asked: Vec<_> = request
+        .creations
+        .iter()
+        .map(|creation| {
+            Binding {
+                resource_type: creation.resource_type,
+                pattern_type: creation.resource_pattern_type,
+                resource_name: &creation.resource_name,
+                principal: &creation.principal,
+                host: &creation.host,
+                operation: creation.operation,
+                permission: creation.permission_type,
+            }
+            .check()
+        })
+        .collect();
+    let created = cx.broker.change_catalog(|state| {
+        let mut new: Vec<Event> = Vec::new();
+        let outcomes = asked.into_iter().map(|checked| {
+            let acl = checked?;
+            if state.acls.contains(&acl) {
+                return Ok(());
+            }
+            if state.acls.len() + new.len() >= ACLS_MAX {
+                let message = format!("{ACLS_MAX} ACLs are kept already");
+                return Err(Refused::new(ErrorCode::POLICY_VIOLATION, message));
+            }
+            new.push(Event::AclAdded { acl });
+            Ok(())
+        });
+        let outcomes = outcomes.collect();
+        (new, outcomes)
+    });
+    created.await
+}
+
 /// Removes the entries that filters find, and names them. Each filter succeeds or fails by itself.
 pub async fn delete_acls<'a>(cx: &Context<'_>, request: DeleteAclsRequest<'a>) -> DeleteAclsResponse<'a> {
-    let deleted = disabled(cx, "No Authorizer is configured.").and_then(|()| {
-        let too_many = |what: usize, of: &str| {
-            let message = format!("Cannot remove more than {what} {of} in a single delete operation.");
-            Err(Refused::new(ErrorCode::INVALID_REQUEST, message))
-        };
-        if request.filters.len() > FILTERS_MAX {
-            return too_many(FILTERS_MAX, "filters");
-        }
-        let filters: Vec<_> = request.filters.iter().map(read_filter).collect();
-        let planned = cx.broker.change_catalog(|state| {
-            // An entry that several filters find is named by each, as in Kafka.
-            let mut gone = BTreeSet::new();
-            let mut found: Vec<Result<Vec<Acl>, Refused>> = Vec::with_capacity(filters.len());
-            let mut named = 0;
-            for filter in filters {
-                let acls = filter.map(|filter| {
-                    let acls = state.acls.iter().filter(|acl| filter.matches(acl));
-                    acls.take(REMOVED_MAX + 1 - named).cloned().collect::<Vec<_>>()
-                });
-                if let Ok(acls) = &acls {
-                    named += acls.len();
-                    gone.extend(acls.iter().cloned());
-                }
-                if named > REMOVED_MAX {
-                    return (Vec::new(), too_many(REMOVED_MAX, "acls"));
-                }
-                found.push(acls);
-            }
-            (gone.into_iter().map(|acl| Event::AclRemoved { acl }).collect(), Ok(found))
-        });
-        planned.and_then(|found| found)
-    });
+    let deleted = match disabled(cx, "No Authorizer is configured.") {
+        Ok(()) => delete(cx, &request).await,
+        Err(refused) => Err(refused),
+    };
     let outcomes = deleted.unwrap_or_else(|refused| vec![Err(refused); request.filters.len()]);
     let result = |outcome: Result<Vec<Acl>, Refused>| match outcome {
         Ok(found) => DeleteAclsFilterResult {
@@ -192,6 +173,42 @@ pub async fn delete_acls<'a>(cx: &Context<'_>, request: DeleteAclsRequest<'a>) -
         },
     };
     DeleteAclsResponse { throttle_time_ms: 0, filter_results: outcomes.into_iter().map(result).collect() }
+}
+
+async fn delete(
+    cx: &Context<'_>,
+    request: &DeleteAclsRequest<'_>,
+) -> Result<Vec<Result<Vec<Acl>, Refused>>, Refused> {
+    let too_many = |what: usize, of: &str| {
+        let message = format!("Cannot remove more than {what} {of} in a single delete operation.");
+        Err(Refused::new(ErrorCode::INVALID_REQUEST, message))
+    };
+    if request.filters.len() > FILTERS_MAX {
+        return too_many(FILTERS_MAX, "filters");
+    }
+    let filters: Vec<_> = request.filters.iter().map(read_filter).collect();
+    let planned = cx.broker.change_catalog(move |state| {
+        // An entry that several filters find is named by each, as in Kafka.
+        let mut gone = BTreeSet::new();
+        let mut found: Vec<Result<Vec<Acl>, Refused>> = Vec::with_capacity(filters.len());
+        let mut named = 0;
+        for filter in filters {
+            let acls = filter.map(|filter| {
+                let acls = state.acls.iter().filter(|acl| filter.matches(acl));
+                acls.take(REMOVED_MAX + 1 - named).cloned().collect::<Vec<_>>()
+            });
+            if let Ok(acls) = &acls {
+                named += acls.len();
+                gone.extend(acls.iter().cloned());
+            }
+            if named > REMOVED_MAX {
+                return (Vec::new(), too_many(REMOVED_MAX, "acls"));
+            }
+            found.push(acls);
+        }
+        (gone.into_iter().map(|acl| Event::AclRemoved { acl }).collect(), Ok(found))
+    });
+    planned.await.and_then(|found| found)
 }
 
 fn read_filter(filter: &DeleteAclsFilter<'_>) -> Result<AclFilter, Refused> {

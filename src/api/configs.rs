@@ -153,26 +153,24 @@ pub(crate) async fn incremental_alter_configs<'a>(
     cx: &Context<'_>,
     request: incremental::IncrementalAlterConfigsRequest<'a>,
 ) -> incremental::IncrementalAlterConfigsResponse<'a> {
-    let twice = repeated(
-        request.resources.iter().map(|resource| (resource.resource_type, resource.resource_name.clone())),
-    );
-    let responses = request.resources.into_iter().map(|resource| {
-        let outcome = once(&twice, resource.resource_type, &resource.resource_name).and_then(|()| {
-            if resource.resource_type == Kind::BrokerLogger as i8 {
-                is_this_broker(cx.broker, &resource.resource_name)?;
-                return alter_loggers(&resource.configs, request.validate_only);
-            }
-            alter(
-                cx.broker,
-                resource.resource_type,
-                &resource.resource_name,
-                request.validate_only,
-                |target, own, layers| {
-                    let asked = resource.configs.iter().map(alteration).collect::<Result<Vec<_>, _>>()?;
-                    plan_changes(target, own, &asked, layers)
-                },
-            )
-        });
+    let named = |resource: &incremental::AlterConfigsResource<'_>| {
+        (resource.resource_type, resource.resource_name.to_string())
+    };
+    let resources: Vec<_> = request.resources.iter().map(named).collect();
+    let asked: Vec<Vec<Asked>> =
+        request.resources.iter().map(|resource| resource.configs.iter().map(Asked::new).collect()).collect();
+    let validate_only = request.validate_only;
+    let outcomes = alter_each(cx, resources, move |broker, at, code, name| {
+        if code == Kind::BrokerLogger as i8 {
+            is_this_broker(broker, name)?;
+            return alter_loggers(&asked[at], validate_only);
+        }
+        alter(broker, code, name, validate_only, |target, own, layers| {
+            let asked = asked[at].iter().map(Asked::alteration).collect::<Result<Vec<_>, _>>()?;
+            plan_changes(target, own, &asked, layers)
+        })
+    });
+    let responses = request.resources.into_iter().zip(outcomes.await).map(|(resource, outcome)| {
         let (error_code, error_message) = outcome_fields(outcome);
         incremental::AlterConfigsResourceResponse {
             error_code,
@@ -184,20 +182,56 @@ pub(crate) async fn incremental_alter_configs<'a>(
     incremental::IncrementalAlterConfigsResponse { throttle_time_ms: 0, responses: responses.collect() }
 }
 
-fn alteration<'a>(config: &'a incremental::AlterableConfig<'_>) -> Result<Alteration<'a>, AlterError> {
-    let operation = Operation::of_code(config.config_operation)
-        .ok_or_else(|| AlterError::Request(format!("there is no operation {}", config.config_operation)))?;
-    Ok(Alteration { key: &config.name, operation, value: config.value.as_deref() })
+/// One asked change of a key, as it goes to another thread.
+struct Asked {
+    key: String,
+    operation: i8,
+    value: Option<String>,
+}
+
+impl Asked {
+    fn new(config: &incremental::AlterableConfig<'_>) -> Self {
+        Self {
+            key: config.name.to_string(),
+            operation: config.config_operation,
+            value: config.value.as_deref().map(str::to_owned),
+        }
+    }
+
+    fn alteration(&self) -> Result<Alteration<'_>, AlterError> {
+        let operation = Operation::of_code(self.operation)
+            .ok_or_else(|| AlterError::Request(format!("there is no operation {}", self.operation)))?;
+        Ok(Alteration { key: &self.key, operation, value: self.value.as_deref() })
+    }
+}
+
+/// Changes resources, each by itself, away from the network thread: every change waits for the disk. `work` is told at
+/// which place a resource stands; the outcomes come in the same order.
+async fn alter_each(
+    cx: &Context<'_>,
+    resources: Vec<(i8, String)>,
+    work: impl Fn(&Broker, usize, i8, &str) -> Result<(), Refused> + Send + 'static,
+) -> Vec<Result<(), Refused>> {
+    let count = resources.len();
+    let altered = cx.broker.aside(move |broker| {
+        let twice = repeated(resources.iter().cloned());
+        let each = resources
+            .iter()
+            .enumerate()
+            .map(|(at, (code, name))| once(&twice, *code, name).and_then(|()| work(broker, at, *code, name)));
+        Ok(each.collect())
+    });
+    altered.await.unwrap_or_else(|refused| vec![Err(refused); count])
 }
 
 /// Changes levels of loggers, all or none.
-fn alter_loggers(configs: &[incremental::AlterableConfig<'_>], validate_only: bool) -> Result<(), Refused> {
+fn alter_loggers(configs: &[Asked], validate_only: bool) -> Result<(), Refused> {
     let request = |message| Err(Refused::new(ErrorCode::INVALID_REQUEST, message));
     let config = |message| Err(Refused::new(ErrorCode::INVALID_CONFIG, message));
     let mut changes = Vec::with_capacity(configs.len());
     for asked in configs {
-        let name = &*asked.name;
-        let level = match Operation::of_code(asked.config_operation) {
+        let name = &*asked.key;
+        let level = match Operation::of_code(asked.operation) {
             Some(Operation::Set) => {
                 let value = asked.value.as_deref().unwrap_or_default();
                 let Some(level) = Level::named(value) else {
@@ -212,7 +246,7 @@ fn alter_loggers(configs: &[incremental::AlterableConfig<'_>], validate_only: bo
             }
             Some(Operation::Delete) => None,
             Some(_) => return request("loggers have one level each: SET or DELETE it".to_owned()),
-            None => return request(format!("there is no operation {}", asked.config_operation)),
+            None => return request(format!("there is no operation {}", asked.operation)),
         };
         if !logging::exists(name) {
             return config(format!("Logger {name} does not exist!"));
@@ -230,26 +264,27 @@ pub(crate) async fn alter_configs<'a>(
     cx: &Context<'_>,
     request: AlterConfigsRequest<'a>,
 ) -> AlterConfigsResponse<'a> {
-    let twice = repeated(
-        request.resources.iter().map(|resource| (resource.resource_type, resource.resource_name.clone())),
-    );
-    let responses = request.resources.into_iter().map(|resource| {
-        let outcome = once(&twice, resource.resource_type, &resource.resource_name).and_then(|()| {
-            alter(
-                cx.broker,
-                resource.resource_type,
-                &resource.resource_name,
-                request.validate_only,
-                |target, own, layers| {
-                    let asked: Vec<_> = resource
-                        .configs
-                        .iter()
-                        .map(|config| (&*config.name, config.value.as_deref()))
-                        .collect();
-                    plan_replacement(target, own, &asked, layers)
-                },
-            )
-        });
+    let named =
+        |resource: &AlterConfigsResource<'_>| (resource.resource_type, resource.resource_name.to_string());
+    let resources: Vec<_> = request.resources.iter().map(named).collect();
+    let asked: Vec<Vec<(String, Option<String>)>> = request
+        .resources
+        .iter()
+        .map(|resource| {
+            let configs = resource.configs.iter();
+            configs
+                .map(|config| (config.name.to_string(), config.value.as_deref().map(str::to_owned)))
+                .collect()
+        })
+        .collect();
+    let validate_only = request.validate_only;
+    let outcomes = alter_each(cx, resources, move |broker, at, code, name| {
+        alter(broker, code, name, validate_only, |target, own, layers| {
+            let asked: Vec<_> = asked[at].iter().map(|(key, value)| (&**key, value.as_deref())).collect();
+            plan_replacement(target, own, &asked, layers)
+        })
+    });
+    let responses = request.resources.into_iter().zip(outcomes.await).map(|(resource, outcome)| {
         let (error_code, error_message) = outcome_fields(outcome);
         let AlterConfigsResource { resource_type, resource_name, .. } = resource;
         AlterConfigsResourceResponse { error_code, error_message, resource_type, resource_name }
@@ -387,7 +422,7 @@ fn repeated<T: Eq + Hash>(resources: impl Iterator<Item = T>) -> Vec<T> {
     counts.into_iter().filter(|(_, count)| *count > 1).map(|(resource, _)| resource).collect()
 }
 
-fn once(twice: &[(i8, Str<'_>)], code: i8, name: &str) -> Result<(), Refused> {
+fn once(twice: &[(i8, String)], code: i8, name: &str) -> Result<(), Refused> {
     if twice.iter().any(|(kind, resource)| *kind == code && *resource == name) {
         return Err(Refused::new(
             ErrorCode::INVALID_REQUEST,

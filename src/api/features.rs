@@ -25,15 +25,15 @@ pub async fn update_features<'a>(
 ) -> UpdateFeaturesResponse<'a> {
     let updates: Vec<FeatureUpdate> =
         request.feature_updates.iter().map(|update| wish(cx.version, update)).collect();
-    let node_id = cx.broker.node_id();
-    let planned = cx.broker.change_catalog(|state| match state.features.updated(&updates, node_id) {
-        Ok(Some(Features { epoch, levels })) if !request.validate_only => {
+    let (node_id, validate_only) = (cx.broker.node_id(), request.validate_only);
+    let planned = cx.broker.change_catalog(move |state| match state.features.updated(&updates, node_id) {
+        Ok(Some(Features { epoch, levels })) if !validate_only => {
             (vec![Event::FeaturesSet { epoch, levels }], Ok(()))
         }
         Ok(_) => (Vec::new(), Ok(())),
         Err(refused) => (Vec::new(), Err(refused)),
     });
-    match planned.and_then(|outcome| outcome) {
+    match planned.await.and_then(|outcome| outcome) {
         Ok(()) => {
             // Kafka gives the name of its "no error" for a message here.
             let done = |update: FeatureUpdateKey<'a>| UpdatableFeatureResult {

@@ -70,7 +70,8 @@ pub async fn alter_client_quotas<'a>(
     request: AlterClientQuotasRequest<'a>,
 ) -> AlterClientQuotasResponse<'a> {
     let asked: Vec<_> = request.entries.iter().map(read).collect();
-    let altered = cx.broker.change_catalog(|state| {
+    let (count, validate_only) = (asked.len(), request.validate_only);
+    let altered = cx.broker.change_catalog(move |state| {
         let mut mentions: BTreeMap<&Entity, usize> = BTreeMap::new();
         for (entity, _) in asked.iter().flatten() {
             *mentions.entry(entity).or_default() += 1;
@@ -91,7 +92,7 @@ pub async fn alter_client_quotas<'a>(
                     Refused::new(ErrorCode::POLICY_VIOLATION, message)
                 })?;
             }
-            if !request.validate_only {
+            if !validate_only {
                 events.extend(planned);
             }
             Ok(())
@@ -99,7 +100,7 @@ pub async fn alter_client_quotas<'a>(
         let outcomes: Vec<_> = asked.iter().map(&mut alter).collect();
         (events, outcomes)
     });
-    let outcomes = altered.unwrap_or_else(|refused| vec![Err(refused); asked.len()]);
+    let outcomes = altered.await.unwrap_or_else(|refused| vec![Err(refused); count]);
     let entries = request.entries.into_iter().zip(outcomes).map(|(entry, outcome)| {
         let (error_code, error_message) = super::configs::outcome_fields(outcome);
         let entity = entry

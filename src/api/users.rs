@@ -94,19 +94,20 @@ pub async fn alter_user_scram_credentials<'a>(
     cx: &Context<'_>,
     request: AlterUserScramCredentialsRequest<'a>,
 ) -> AlterUserScramCredentialsResponse<'a> {
-    let deletions = request
-        .deletions
-        .iter()
-        .map(|deletion| Alteration::Delete { user: &deletion.name, mechanism: deletion.mechanism });
+    let deletions = request.deletions.iter().map(|deletion| Alteration::Delete {
+        user: deletion.name.to_string(),
+        mechanism: deletion.mechanism,
+    });
     let upsertions = request.upsertions.iter().map(|upsertion| Alteration::Upsert {
-        user: &upsertion.name,
+        user: upsertion.name.to_string(),
         mechanism: upsertion.mechanism,
         iterations: upsertion.iterations,
-        salt: &upsertion.salt,
-        salted_password: &upsertion.salted_password,
+        salt: upsertion.salt.to_vec(),
+        salted_password: upsertion.salted_password.to_vec(),
     });
-    let asked: Vec<Alteration<'_>> = deletions.chain(upsertions).collect();
-    let altered = cx.broker.change_catalog(|state| {
+    let asked: Vec<Alteration> = deletions.chain(upsertions).collect();
+    let users: BTreeSet<String> = asked.iter().map(|alteration| alteration.user().to_owned()).collect();
+    let altered = cx.broker.change_catalog(move |state| {
         let mut outcomes: BTreeMap<&str, Result<Change, Refused>> = BTreeMap::new();
         for alteration in &asked {
             let planned = match outcomes.get(alteration.user()) {
@@ -139,10 +140,9 @@ pub async fn alter_user_scram_credentials<'a>(
         let outcomes: Vec<_> = outcomes.collect();
         (events, outcomes)
     });
-    let outcomes = altered.unwrap_or_else(|refused| {
-        let users: BTreeSet<&str> = asked.iter().map(Alteration::user).collect();
-        users.into_iter().map(|user| (user.to_owned(), Err(refused.clone()))).collect()
-    });
+    let outcomes = altered
+        .await
+        .unwrap_or_else(|refused| users.into_iter().map(|user| (user, Err(refused.clone()))).collect());
     let results = outcomes.into_iter().map(|(user, outcome)| {
         let (error_code, error_message) = super::configs::outcome_fields(outcome);
         AlterUserScramCredentialsResult { user: Str::Owned(user), error_code, error_message }

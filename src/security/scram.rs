@@ -133,33 +133,33 @@ pub type Credentials = BTreeMap<(String, Mechanism), Credential>;
 
 /// A wish of AlterUserScramCredentials.
 #[derive(Debug)]
-pub enum Alteration<'a> {
+pub enum Alteration {
     /// Forget a credential.
     Delete {
         /// Whose.
-        user: &'a str,
+        user: String,
         /// The mechanism's number.
         mechanism: i8,
     },
     /// Set or replace one.
     Upsert {
         /// Whose.
-        user: &'a str,
+        user: String,
         /// The mechanism's number.
         mechanism: i8,
         /// How often the password was hashed.
         iterations: i32,
         /// What it was salted with.
-        salt: &'a [u8],
+        salt: Vec<u8>,
         /// The outcome.
-        salted_password: &'a [u8],
+        salted_password: Vec<u8>,
     },
 }
 
 /// A credential that is to be set, or with `None` forgotten.
 pub type Change = (String, Mechanism, Option<Credential>);
 
-impl Alteration<'_> {
+impl Alteration {
     /// Whom it is about.
     pub fn user(&self) -> &str {
         match self {
@@ -173,14 +173,14 @@ impl Alteration<'_> {
     /// `UNACCEPTABLE_CREDENTIAL`, `UNSUPPORTED_SASL_MECHANISM`, `RESOURCE_NOT_FOUND`, in Kafka's words.
     pub fn plan(&self, current: &Credentials) -> Result<Change, Refused> {
         let unacceptable = |message: &str| Err(Refused::new(ErrorCode::UNACCEPTABLE_CREDENTIAL, message));
-        let (Self::Delete { user, mechanism } | Self::Upsert { user, mechanism, .. }) = *self;
+        let (Self::Delete { user, mechanism } | Self::Upsert { user, mechanism, .. }) = self;
         if user.is_empty() {
             return unacceptable("Username must not be empty");
         }
-        let mechanism = Mechanism::of_code(mechanism)
+        let mechanism = Mechanism::of_code(*mechanism)
             .ok_or_else(|| Refused::new(ErrorCode::UNSUPPORTED_SASL_MECHANISM, "Unknown SCRAM mechanism"))?;
         let key = (user.to_owned(), mechanism);
-        let Self::Upsert { iterations, salt, salted_password, .. } = *self else {
+        let Self::Upsert { iterations, salt, salted_password, .. } = self else {
             if !current.contains_key(&key) {
                 return Err(Refused::new(
                     ErrorCode::RESOURCE_NOT_FOUND,
@@ -189,10 +189,10 @@ impl Alteration<'_> {
             }
             return Ok((key.0, mechanism, None));
         };
-        if iterations < ITERATIONS_MIN {
+        if *iterations < ITERATIONS_MIN {
             return unacceptable("Too few iterations");
         }
-        if iterations > ITERATIONS_MAX {
+        if *iterations > ITERATIONS_MAX {
             return unacceptable("Too many iterations");
         }
         if user.len() > crate::catalog::NAME_BYTES_MAX {
@@ -201,7 +201,7 @@ impl Alteration<'_> {
         if salt.len() > SECRET_BYTES_MAX || salted_password.len() > SECRET_BYTES_MAX {
             return unacceptable("Salt or salted password is too long");
         }
-        Ok((key.0, mechanism, Some(Credential::new(mechanism, salted_password, salt, iterations))))
+        Ok((key.0, mechanism, Some(Credential::new(mechanism, salted_password, salt, *iterations))))
     }
 }
 
@@ -268,19 +268,19 @@ mod tests {
 
     #[test]
     fn alterations_are_refused_in_kafkas_words() {
-        let upsert = |user, mechanism, iterations| Alteration::Upsert {
-            user,
+        let upsert = |user: &str, mechanism, iterations| Alteration::Upsert {
+            user: user.into(),
             mechanism,
             iterations,
-            salt: b"salt",
-            salted_password: b"salted",
+            salt: b"salt".into(),
+            salted_password: b"salted".into(),
         };
         let mut current = Credentials::new();
         let (user, mechanism, set) = upsert("a", 1, 4096).plan(&current).unwrap();
         assert_eq!((user.as_str(), mechanism), ("a", Mechanism::Sha256));
         current.insert((user, mechanism), set.unwrap());
         assert_eq!(
-            Alteration::Delete { user: "a", mechanism: 1 }.plan(&current),
+            Alteration::Delete { user: "a".into(), mechanism: 1 }.plan(&current),
             Ok(("a".into(), Mechanism::Sha256, None))
         );
         assert!(upsert("a", 2, 16_384).plan(&current).is_ok());
@@ -290,7 +290,7 @@ mod tests {
             (upsert("a", 1, 4095), ErrorCode::UNACCEPTABLE_CREDENTIAL, "Too few iterations"),
             (upsert("a", 1, 16_385), ErrorCode::UNACCEPTABLE_CREDENTIAL, "Too many iterations"),
             (
-                Alteration::Delete { user: "a", mechanism: 2 },
+                Alteration::Delete { user: "a".into(), mechanism: 2 },
                 ErrorCode::RESOURCE_NOT_FOUND,
                 "Attempt to delete a user credential that does not exist",
             ),
