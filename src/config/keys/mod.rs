@@ -30,11 +30,20 @@ pub enum Update {
 pub enum Effect {
     /// The broker acts on it.
     Acts,
-    /// Read, checked, kept and reported; nothing acts on it yet.
-    NotYet,
+    /// Read, checked, kept and reported; nothing acts on it yet, for this reason.
+    NotYet(&'static str),
     /// Read, checked, kept and reported; one broker without a Java machine has no use for it.
     Never,
 }
+
+// Why rows that have it in common do nothing yet.
+const SHARE: &str = "share groups are not served yet";
+const STREAMS: &str = "groups of the streams protocol are not served yet";
+const LOGIN: &str = "nobody has to log in yet";
+const TLS: &str = "there is no TLS yet";
+const QUOTAS: &str = "quotas are kept, and nobody is held to them yet";
+const TELEMETRY: &str = "clients are not asked for their metrics yet";
+const ACLS: &str = "access control lists are kept, and nobody is held to them yet";
 
 /// One row of a table.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -96,8 +105,8 @@ impl ConfigKey {
         self
     }
 
-    const fn not_yet(mut self) -> Self {
-        self.effect = Effect::NotYet;
+    const fn not_yet(mut self, why: &'static str) -> Self {
+        self.effect = Effect::NotYet(why);
         self
     }
 
@@ -115,8 +124,8 @@ impl ConfigKey {
     pub fn documentation(&self) -> Cow<'static, str> {
         match self.effect {
             Effect::Acts => self.text.into(),
-            Effect::NotYet => {
-                format!("{} Kept and reported; Quipu does not act on it yet.", self.text).into()
+            Effect::NotYet(why) => {
+                format!("{} Kept and reported; Quipu does not act on it yet: {why}.", self.text).into()
             }
             Effect::Never => {
                 format!("{} Kept and reported; in Quipu nothing depends on it.", self.text).into()

@@ -1,6 +1,6 @@
 //! Keys of a topic (Kafka's `LogConfig` and `TopicConfig`), each with the broker key behind it.
 
-use crate::config::keys::{ConfigKey, key};
+use crate::config::keys::{ConfigKey, SHARE, key};
 use crate::config::value::Allowed::{Any, AtLeast, Between, GzipLevel, OneOf, Real, Replicas};
 use crate::config::value::ValueType::{Boolean, Double, Int, List, Long, String};
 
@@ -19,10 +19,10 @@ pub const KEYS: &[ConfigKey] = &[
         .doc("Level used when the broker itself compresses with zstd."),
     key("delete.retention.ms", Long, Some("86400000"), AtLeast(0)).acts().from("log.cleaner.delete.retention.ms")
         .doc("How long compaction keeps a tombstone, so that a reader from the start still learns of the deletion."),
-    key("errors.deadletterqueue.group.enable", Boolean, Some("false"), Any).not_yet()
+    key("errors.deadletterqueue.group.enable", Boolean, Some("false"), Any).not_yet(SHARE)
         .doc("Whether share groups may write records that they give up on to this topic."),
-    key("file.delete.delay.ms", Long, Some("60000"), AtLeast(0)).not_yet().from("log.segment.delete.delay.ms")
-        .doc("How long the files of a dropped segment stay on the disk."),
+    key("file.delete.delay.ms", Long, Some("60000"), AtLeast(0)).from("log.segment.delete.delay.ms")
+        .doc("How long the files of a dropped segment stay on the disk. Quipu removes them at once: who still reads them can go on."),
     key("flush.messages", Long, Some("9223372036854775807"), AtLeast(1)).acts().from("log.flush.interval.messages")
         .doc("Records after which the log is synced to the disk at the latest; the largest value leaves it to quipu.durability. The value 1 is the same as sync: an acks=all answer waits for the disk."),
     key("flush.ms", Long, Some("9223372036854775807"), AtLeast(0)).acts().from("log.flush.interval.ms")
@@ -41,7 +41,7 @@ pub const KEYS: &[ConfigKey] = &[
         .doc("With tiered storage, how long to keep data on this machine; -2 takes retention.ms."),
     key("max.compaction.lag.ms", Long, Some("9223372036854775807"), AtLeast(1)).acts().from("log.cleaner.max.compaction.lag.ms")
         .doc("The longest that a record may wait for compaction."),
-    key("max.decompressed.message.bytes", Int, Some("2147483639"), Between(1, 2_147_483_639)).not_yet().from("max.decompressed.message.bytes")
+    key("max.decompressed.message.bytes", Int, Some("2147483639"), Between(1, 2_147_483_639)).not_yet("what a batch may expand to has a limit of Quipu's own, 100 times its size and 64 KiB, at most 64 MiB").from("max.decompressed.message.bytes")
         .doc("Largest record after decompression that is accepted."),
     key("max.message.bytes", Int, Some("1048588"), AtLeast(0)).acts().from("message.max.bytes")
         .doc("Largest batch, as it is on the wire, that a producer may send."),
@@ -55,8 +55,8 @@ pub const KEYS: &[ConfigKey] = &[
         .doc("Share of not yet compacted data from which on a log is compacted."),
     key("min.compaction.lag.ms", Long, Some("0"), AtLeast(0)).acts().from("log.cleaner.min.compaction.lag.ms")
         .doc("How long a record is safe from compaction."),
-    key("min.insync.replicas", Int, Some("1"), AtLeast(1)).not_yet().from("min.insync.replicas")
-        .doc("Replicas that must have a record before an acks=all answer. There is one replica, so more than 1 cannot be met."),
+    key("min.insync.replicas", Int, Some("1"), AtLeast(1)).from("min.insync.replicas")
+        .doc("Replicas that must have a record before an acks=all answer. There is one replica, which has every record, so that nobody is refused whatever the number."),
     key("preallocate", Boolean, Some("false"), Any).from("log.preallocate")
         .doc("Whether to reserve the space of a new segment. Quipu always reserves ahead, in growing pieces."),
     key("remote.copy.lag.bytes", Long, Some("-1"), AtLeast(-1)).from("log.remote.copy.lag.bytes")
@@ -77,8 +77,8 @@ pub const KEYS: &[ConfigKey] = &[
         .doc("Size at which a log goes on in a new segment file. Retention and compaction work on whole segments."),
     key("segment.index.bytes", Int, Some("10485760"), AtLeast(4)).from("log.index.size.max.bytes")
         .doc("Largest size of a segment's index file in Kafka. Quipu's index grows with its segment."),
-    key("segment.jitter.ms", Long, Some("0"), AtLeast(0)).not_yet().from("log.roll.jitter.ms")
-        .doc("Random time taken off segment.ms, so that logs do not all begin a new segment together."),
+    key("segment.jitter.ms", Long, Some("0"), AtLeast(0)).from("log.roll.jitter.ms")
+        .doc("Random time taken off segment.ms, so that logs do not all begin a new segment together. Quipu's segments begin with a write, and cost little: nothing is gained by spreading them."),
     key("segment.ms", Long, Some("604800000"), AtLeast(1)).acts().from("log.roll.ms")
         .doc("Age at which a log goes on in a new segment file even if the old one is not full."),
     key("unclean.leader.election.enable", Boolean, Some("false"), Any).from("unclean.leader.election.enable")

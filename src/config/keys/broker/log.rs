@@ -29,7 +29,7 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("How full Kafka's table of keys may get in a compaction."),
     key("log.cleaner.io.buffer.size", Int, Some("524288"), AtLeast(0)).cluster_wide()
         .doc("Memory for reading and writing in Kafka's compaction."),
-    key("log.cleaner.io.max.bytes.per.second", Double, Some("1.7976931348623157E308"), Any).cluster_wide().not_yet()
+    key("log.cleaner.io.max.bytes.per.second", Double, Some("1.7976931348623157E308"), Any).cluster_wide().not_yet("compaction takes what the disk gives")
         .doc("Most bytes in a second that compaction reads and writes."),
     key("log.cleaner.max.compaction.lag.ms", Long, Some("9223372036854775807"), AtLeast(1)).cluster_wide().acts()
         .doc("The longest that a record may wait for compaction."),
@@ -38,7 +38,7 @@ pub(super) const KEYS: &[ConfigKey] = &[
     key("log.cleaner.min.compaction.lag.ms", Long, Some("0"), AtLeast(0)).cluster_wide().acts()
         .doc("How long a record is safe from compaction."),
     key("log.cleaner.threads", Int, Some("1"), AtLeast(0)).cluster_wide()
-        .doc("Threads that compact."),
+        .doc("Threads that compact in Kafka. In Quipu one does."),
     key("log.cleanup.policy", List, Some("delete"), OneOf(&["compact", "delete"])).cluster_wide().acts()
         .doc("What happens to old data of topics that say nothing themselves: delete, compact, both, or nothing when empty."),
     key("log.dir", List, Some("./quipu-data"), Any).acts()
@@ -83,17 +83,17 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Age above which segments are dropped; -1 is no limit."),
     key("log.roll.hours", Int, Some("168"), AtLeast(1)).acts()
         .doc("Age in hours at which a log goes on in a new segment file, if log.roll.ms is not set."),
-    key("log.roll.jitter.hours", Int, Some("0"), AtLeast(0)).not_yet()
-        .doc("Random time in hours taken off log.roll.hours, if log.roll.jitter.ms is not set."),
-    key("log.roll.jitter.ms", Long, None, Any).cluster_wide().not_yet()
-        .doc("Random time taken off log.roll.ms."),
+    key("log.roll.jitter.hours", Int, Some("0"), AtLeast(0))
+        .doc("Random time in hours taken off log.roll.hours, if log.roll.jitter.ms is not set. Quipu's segments begin with a write, and cost little: nothing is gained by spreading them."),
+    key("log.roll.jitter.ms", Long, None, Any).cluster_wide()
+        .doc("Random time taken off log.roll.ms. Quipu's segments begin with a write, and cost little: nothing is gained by spreading them."),
     key("log.roll.ms", Long, None, Any).cluster_wide().acts()
         .doc("Age at which a log goes on in a new segment file even if the old one is not full."),
     key("log.segment.bytes", Int, Some("1073741824"), AtLeast(1_048_576)).cluster_wide().acts()
         .doc("Size at which a log goes on in a new segment file."),
-    key("log.segment.delete.delay.ms", Long, Some("60000"), AtLeast(0)).cluster_wide().not_yet()
-        .doc("How long the files of a dropped segment stay on the disk."),
-    key("max.decompressed.message.bytes", Int, Some("2147483639"), Between(1, 2_147_483_639)).not_yet()
+    key("log.segment.delete.delay.ms", Long, Some("60000"), AtLeast(0)).cluster_wide()
+        .doc("How long the files of a dropped segment stay on the disk. Quipu removes them at once: who still reads them can go on."),
+    key("max.decompressed.message.bytes", Int, Some("2147483639"), Between(1, 2_147_483_639)).not_yet("what a batch may expand to has a limit of Quipu's own, 100 times its size and 64 KiB, at most 64 MiB")
         .doc("Largest record after decompression that is accepted."),
     key("message.max.bytes", Int, Some("1048588"), AtLeast(0)).cluster_wide().acts()
         .doc("Largest batch, as it is on the wire, that a producer may send."),

@@ -1,6 +1,6 @@
 //! Connections, requests, threads, quotas, topics and metrics.
 
-use crate::config::keys::{ConfigKey, key};
+use crate::config::keys::{ConfigKey, QUOTAS, TELEMETRY, key};
 use crate::config::value::Allowed::{Any, AtLeast};
 use crate::config::value::ValueType::{Boolean, Class, Int, List, Long, String};
 
@@ -39,7 +39,7 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Java classes that report metrics of Kafka's old kind."),
     key("listeners", List, Some("PLAINTEXT://127.0.0.1:9092"), Any).per_broker().acts()
         .doc("Addresses to listen on, as NAME://host:port; an empty host is every interface, port 0 a free one. Here only this machine by default, since there is no login."),
-    key("max.connection.creation.rate", Int, Some("2147483647"), AtLeast(0)).cluster_wide().not_yet()
+    key("max.connection.creation.rate", Int, Some("2147483647"), AtLeast(0)).cluster_wide().not_yet("connections are accepted as they come, up to max.connections")
         .doc("Connections accepted in a second at most."),
     key("max.connections", Int, Some("2147483647"), AtLeast(0)).cluster_wide().acts()
         .doc("Connections at a time at most."),
@@ -71,9 +71,9 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Bytes of requests in memory above which no more are read; negative is no limit."),
     key("queued.max.requests", Int, Some("500"), AtLeast(1))
         .doc("Requests of Kafka between network and working threads."),
-    key("quota.window.num", Int, Some("11"), AtLeast(1)).not_yet()
+    key("quota.window.num", Int, Some("11"), AtLeast(1)).not_yet(QUOTAS)
         .doc("Samples kept for client quotas."),
-    key("quota.window.size.seconds", Int, Some("1"), AtLeast(1)).not_yet()
+    key("quota.window.size.seconds", Int, Some("1"), AtLeast(1)).not_yet(QUOTAS)
         .doc("Length of a sample for client quotas."),
     key("request.timeout.ms", Int, Some("30000"), Any)
         .doc("How long the broker's own requests to others may take."),
@@ -81,15 +81,15 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Longest that the broker's own connections to others may take to be set up."),
     key("socket.connection.setup.timeout.ms", Long, Some("10000"), Any)
         .doc("How long the broker's own connections to others may take to be set up."),
-    key("socket.listen.backlog.size", Int, Some("50"), AtLeast(1)).not_yet()
+    key("socket.listen.backlog.size", Int, Some("50"), AtLeast(1)).not_yet("the system's own number holds")
         .doc("Connections that may wait to be accepted."),
-    key("socket.receive.buffer.bytes", Int, Some("102400"), Any).not_yet()
+    key("socket.receive.buffer.bytes", Int, Some("102400"), Any).not_yet("the system's own size holds")
         .doc("Receive buffer of a connection; -1 leaves it to the system."),
     key("socket.request.max.bytes", Int, Some("104857600"), AtLeast(1)).acts()
         .doc("Largest request; a larger one closes the connection."),
-    key("socket.send.buffer.bytes", Int, Some("102400"), Any).not_yet()
+    key("socket.send.buffer.bytes", Int, Some("102400"), Any).not_yet("the system's own size holds")
         .doc("Send buffer of a connection; -1 leaves it to the system."),
-    key("telemetry.max.bytes", Int, Some("1048576"), AtLeast(1)).not_yet()
+    key("telemetry.max.bytes", Int, Some("1048576"), AtLeast(1)).not_yet(TELEMETRY)
         .doc("Most bytes of metrics that a client may send at a time."),
     key("follower.replication.throttled.rate", Long, None, AtLeast(0)).cluster_wide().internal()
         .doc("Most bytes in a second that throttled replicas may fetch from their leaders."),

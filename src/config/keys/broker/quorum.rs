@@ -85,8 +85,8 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Size of metadata log and snapshots above which old ones are dropped."),
     key("metadata.max.retention.ms", Long, Some("604800000"), Any)
         .doc("Age of metadata log and snapshots above which old ones are dropped."),
-    key("min.insync.replicas", Int, Some("1"), AtLeast(1)).cluster_wide().not_yet()
-        .doc("Replicas that must have a record before an acks=all answer. There is one replica, so more than 1 cannot be met."),
+    key("min.insync.replicas", Int, Some("1"), AtLeast(1)).cluster_wide()
+        .doc("Replicas that must have a record before an acks=all answer. There is one replica, which has every record, so that nobody is refused whatever the number."),
     key("node.id", Int, Some("0"), AtLeast(0)).acts()
         .doc("Id of the broker, told to clients."),
     key("num.replica.alter.log.dirs.threads", Int, None, Any)
@@ -127,6 +127,6 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("How often Kafka looks for partitions that need an unclean election."),
     key("unstable.api.versions.enable", Boolean, Some("false"), Any).internal().acts()
         .doc("Whether API versions are offered that Kafka calls unstable: InitProducerId 6, with which producers commit in two phases."),
-    key("unstable.feature.versions.enable", Boolean, Some("false"), Any).internal().not_yet()
-        .doc("Whether feature levels are offered that Kafka calls unstable."),
+    key("unstable.feature.versions.enable", Boolean, Some("false"), Any).internal()
+        .doc("Whether feature levels are offered that Kafka calls unstable. Quipu offers none."),
 ];

@@ -11,7 +11,7 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Longest that Kafka's brokers wait before they ask a transaction's coordinator again."),
     key("add.partitions.to.txn.retry.backoff.ms", Int, Some("20"), AtLeast(1))
         .doc("First time that Kafka's brokers wait before they ask a transaction's coordinator again."),
-    key("producer.id.expiration.check.interval.ms", Int, Some("600000"), AtLeast(1)).internal().not_yet()
+    key("producer.id.expiration.check.interval.ms", Int, Some("600000"), AtLeast(1)).internal().not_yet("it happens along with retention")
         .doc("How often idle producer ids are looked for."),
     key("producer.id.expiration.ms", Int, Some("86400000"), AtLeast(1)).cluster_wide().acts()
         .doc("How long a partition remembers the sequences of a producer that is silent."),
