@@ -302,6 +302,10 @@ impl Masks {
             ("memberEpoch" | "groupEpoch" | "assignmentEpoch", Value::Int(epoch)) if *epoch > 0 => {
                 format!("first+{}", epoch - *self.first_epoch.get_or_insert(*epoch))
             }
+            // To a member of the classic protocol the group's epoch is the generation.
+            ("generationId", Value::Int(generation)) if *generation > 0 && self.first_epoch.is_some() => {
+                format!("first+{}", generation - self.first_epoch.unwrap_or_default())
+            }
             (_, Value::Int(number)) if NOW.contains(number) => "now".into(),
             (_, Value::Int(number)) => number.to_string(),
             (_, Value::Float(number)) => number.to_string(),

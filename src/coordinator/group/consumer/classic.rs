@@ -68,13 +68,14 @@ impl Consumer {
         if !self.supports(request) {
             return Err(refuse(ErrorCode::INCONSISTENT_GROUP_PROTOCOL));
         }
+        if is_first && request.instance_id.is_none() && request.must_know_id {
+            return Err(JoinReply::refuse(ErrorCode::MEMBER_ID_REQUIRED, id.clone()));
+        }
+        // As in Kafka: what it offers is compared before it is given an id, and read when it comes back with that.
         let first = request.protocols.first();
         let Some(said) = first.and_then(|protocol| Embedded::read(&protocol.metadata)) else {
             return Err(refuse(ErrorCode::INCONSISTENT_GROUP_PROTOCOL));
         };
-        if is_first && request.instance_id.is_none() && request.must_know_id {
-            return Err(JoinReply::refuse(ErrorCode::MEMBER_ID_REQUIRED, id.clone()));
-        }
         let holder = request.instance_id.as_ref().and_then(|instance| self.static_members.get(instance));
         let found = match holder {
             Some(holder) if is_first => self.found(holder, Some(holder.clone())).joining_anew(),
