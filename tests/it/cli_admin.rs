@@ -97,6 +97,60 @@ fn transactions_are_listed_described_and_aborted() {
     }
 }
 
+/// Sends one record of a transaction that no coordinator knows of, as a client with transactions of the first form.
+fn write_unannounced(client: &mut Client, topic: &str) -> ErrorCode {
+    let mut batch =
+        BatchBuilder::new().producer(7_000, 3, 0).attributes(Attributes::default().with_transactional(true));
+    batch.push(1_000, None, Some(b"lost"), &[]);
+    let bytes = batch.finish();
+    let request = ProduceRequest {
+        transactional_id: Some("nobody".into()),
+        acks: -1,
+        timeout_ms: 10_000,
+        topic_data: vec![TopicProduceData {
+            name: topic.into(),
+            partition_data: vec![PartitionProduceData { index: 0, records: Some(Records::Borrowed(&bytes)) }],
+            ..Default::default()
+        }],
+    };
+    let answer = client.call(ApiKey::Produce, 11, &request);
+    let (_, mut body) = decode_response_header(&answer, ApiKey::Produce, 11).expect("a header");
+    let response = ProduceResponse::decode(&mut body, 11).expect("a produce answer");
+    response.responses[0].partition_responses[0].error_code
+}
+
+#[test]
+fn a_transaction_that_nobody_will_end_is_found_and_ended() {
+    let broker = Broker::dev(&[]);
+    done(&broker, &["topic", "create", "t"]);
+    done_with(&broker, &["produce", "t"], "before\n");
+    let mut client = Client::new(&broker);
+    assert_eq!(write_unannounced(&mut client, "t"), ErrorCode::INVALID_PRODUCER_ID_MAPPING);
+    // What the check is good for shows without it: the record gets in, and holds up all that comes behind it.
+    let verification = "transaction.partition.verification.enable";
+    done(&broker, &["config", "set", "broker", "default", &format!("{verification}=false")]);
+    assert_eq!(write_unannounced(&mut client, "t"), ErrorCode::NONE);
+    done(&broker, &["config", "delete", "broker", "default", verification]);
+    done_with(&broker, &["produce", "t"], "behind\n");
+    let committed = || done(&broker, &["consume", "t", "-e", "--read-committed", "-f", "%v "]);
+    assert_eq!(committed(), "before ");
+    assert_eq!(read(&broker, &["txn", "list"]), json!([]));
+
+    open_transaction(&mut client, "pay-1", "t");
+    let found = read(&broker, &["txn", "hanging", "--idle-for", "0s"]);
+    let row = &found[0];
+    assert_eq!(found.as_array().map(Vec::len), Some(1), "the other one is its coordinator's: {found}");
+    assert_eq!(
+        (&row["topic"], &row["producer_id"], &row["producer_epoch"], &row["start_offset"]),
+        (&json!("t"), &json!(7_000), &json!(3), &json!(1))
+    );
+    let recent = ["txn", "hanging", "--idle-for", "36500d"];
+    assert_eq!(read(&broker, &recent), json!([]), "nothing has been idle for a century");
+    done(&broker, &["txn", "abort", "--partition", "t:0", "--start-offset", "1"]);
+    assert_eq!(read(&broker, &["txn", "hanging", "--idle-for", "0s"]), json!([]));
+    assert_eq!(committed(), "before behind ", "up to the transaction that is still open");
+}
+
 #[test]
 fn offsets_of_a_group_follow_a_shift_another_group_and_a_file() {
     let broker = Broker::dev(&[]);

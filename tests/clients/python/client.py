@@ -6,12 +6,15 @@ scenario is about.
 """
 
 import signal
+import socket
+import struct
 import sys
 import time
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
+from kafka.record.default_records import DefaultRecordBatchBuilder
 from kafka.structs import OffsetAndMetadata
 
 PATIENCE_S = 30
@@ -304,7 +307,31 @@ class Bench:
         return f"{self.prefix}-{suffix}"
 
 
-SCENARIOS = {f.__name__: f for f in (stocks, resume, admin, transactions, create, publish, member, remove, committed)}
+def hang(bench, topic):
+    """Writes a record of a transaction that no coordinator knows of, which a broker takes that does not verify. No client
+    would: the request (Produce 7) is made by hand. Its record is from long ago, as tools leave out what is recent."""
+    create(bench, topic, "1")
+    batch = DefaultRecordBatchBuilder(2, 0, True, 7_000_000, 3, 0, 1_000)
+    batch.append(0, timestamp=FIRST_TIMESTAMP, key=None, value=b"lost", headers=[])
+    records = bytes(batch.build())
+
+    def text(value):
+        return struct.pack(">h", len(value)) + value.encode()
+
+    partition = struct.pack(">iii", 1, 0, len(records)) + records
+    body = text("nobody") + struct.pack(">hii", -1, 10_000, 1) + text(topic) + partition
+    request = struct.pack(">hhi", 0, 7, 1) + text("by-hand") + body
+    host, port = bench.bootstrap.rsplit(":", 1)
+    with socket.create_connection((host, int(port)), PATIENCE_S) as connection, connection.makefile("rwb") as stream:
+        stream.write(struct.pack(">i", len(request)) + request)
+        stream.flush()
+        answer = stream.read(struct.unpack(">i", stream.read(4))[0])
+    # Correlation id, one topic, its name, one partition, its number, and the error.
+    at = 4 + 4 + 2 + len(topic) + 4 + 4
+    same("error", struct.unpack_from(">h", answer, at)[0], 0)
+
+
+SCENARIOS = {f.__name__: f for f in (stocks, resume, admin, transactions, create, publish, member, remove, committed, hang)}
 
 
 def main():
