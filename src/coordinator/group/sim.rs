@@ -222,9 +222,15 @@ impl Sim {
 
     /// The broker stops and starts: what is parked is gone, what is kept comes back.
     pub(crate) fn restart(&mut self) {
+        self.restart_after(&HashMap::new());
+    }
+
+    /// The same after a life in which there were these silences.
+    pub(crate) fn restart_after(&mut self, silences: &HashMap<MemberId, i64>) {
         let kept = self.group.kept();
         self.group = self.replayed();
-        self.group.restore(self.now, &self.settings.consumer, |_| 0);
+        let silent_ms = |id: &str| silences.get(id).copied().unwrap_or(0);
+        self.group.restore(self.now, &self.settings.consumer, silent_ms);
         assert_eq!(self.group.kept(), kept);
         self.parked.clear();
         self.abandoned.clear();

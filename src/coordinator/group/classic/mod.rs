@@ -23,6 +23,8 @@ mod sync;
 mod view;
 
 #[cfg(test)]
+mod liveness;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod tests;
