@@ -6,6 +6,9 @@ QUIPU_EOS_SECONDS=600 kills for ten minutes; for a few seconds otherwise.
 import os
 import random
 import re
+import shutil
+import signal
+import subprocess
 import time
 
 from . import install
@@ -60,6 +63,33 @@ class Killing:
                 self.running[victim] = start(self.commands[victim], self.log)
                 self.applications += 1
 
+    def autopsy(self, log):
+        """Writes down where everybody stands: what the broker knows of groups, transactions and topics, and what all
+        threads of the applications do. The broker's data directory is kept beside the log."""
+        with open(log, "ab") as sink:
+
+            def ask(*question):
+                sink.write(f"==== quipu {' '.join(question)}\n".encode())
+                sink.flush()
+                command = [self.broker.command[0], *question, "--bootstrap", self.broker.bootstrap]
+                try:
+                    told = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30).stdout
+                except subprocess.TimeoutExpired:
+                    told = b"no answer in 30 s\n"
+                sink.write(told)
+                return [line.split()[0].decode() for line in told.splitlines()[1:] if line.strip()]
+
+            for group in ask("group", "list"):
+                ask("group", "describe", group)
+            ask("txn", "list")
+            for topic in ask("topic", "list", "--internal"):
+                ask("topic", "describe", topic)
+        for process in self.running:
+            # A Java machine prints its threads then.
+            process.send_signal(signal.SIGQUIT)
+        time.sleep(2)
+        shutil.copytree(self.broker.folder / "data", log.with_suffix(".data"), dirs_exist_ok=True)
+
     def stop(self):
         for process in self.running:
             end(process, 0)
@@ -95,6 +125,8 @@ def kills(binary, log, feed, commands, check, folder, apart):
         drained = time.monotonic() - fed
         return f"{found.read_text().strip()}; {killing} in {fed - began:.0f} s, drained in {drained:.0f} s"
     except Failure as failure:
+        if killing:
+            killing.autopsy(log)
         raise Failure(f"{failure} (seed {seed}, {killing})") from None
     finally:
         if killing:
