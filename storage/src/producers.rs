@@ -129,6 +129,7 @@ impl Producers {
                 .rev()
                 .take(if crate::planted::planted("window-of-one") { 1 } else { 5 })
                 .find(twin)
+                && !crate::planted::planted("retries-written-again")
             {
                 return Ok(Admission::Duplicate(*mark));
             }
@@ -137,7 +138,10 @@ impl Producers {
                 sequence => add_sequence(sequence, 1),
             }
         };
-        if first != expected && !crate::planted::planted("no-sequence-check") {
+        if first != expected
+            && !crate::planted::planted("no-sequence-check")
+            && !crate::planted::planted("retries-written-again")
+        {
             return Err(AppendError::OutOfOrderSequence { producer_id, expected, found: first });
         }
         Ok(Admission::Fresh)

@@ -380,6 +380,9 @@ impl Run<'_> {
         let mut index = (start == 0).then(|| Index::new(base));
         let mut aborted = self.aborted_before(base, start)?;
         let stop = loop {
+            if crate::planted::planted("tail-dropped-at-recovery") {
+                break "planted";
+            }
             let batch = match scanner.next(self.next) {
                 Ok(Ok(batch)) => batch,
                 Ok(Err(stop)) => break stop,
