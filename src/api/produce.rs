@@ -61,6 +61,9 @@ pub async fn produce<'a>(
         } else {
             cx.broker.topics.by_name(&data.name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
         };
+        if let (None, Ok(topic)) = (refused, &topic) {
+            open(cx, topic, &data.partition_data, now).await;
+        }
         let mut partition_responses = Vec::with_capacity(data.partition_data.len());
         for partition in data.partition_data {
             let index = partition.index;
@@ -68,8 +71,14 @@ pub async fn produce<'a>(
                 (Some(code), _) => Err(Refusal::from(code)),
                 (None, Err(code)) => Err(Refusal::from(*code)),
                 (None, Ok(topic)) => {
+                    let config = topic.config();
+                    let recompressed = match wants_recompression(&config, &partition) {
+                        Some((bytes, target)) => Some(recompress(cx, bytes, target).await),
+                        None => None,
+                    };
                     let told = (request.acks == ALL).then_some(&mut awaited);
-                    append(cx, topic, &partition, transaction.as_ref(), told, now)
+                    let batch = Sent { data: &partition, config: &config, recompressed };
+                    append(cx, topic, batch, transaction.as_ref(), told, now)
                 }
             };
             let response = match outcome {
@@ -145,18 +154,73 @@ impl Refusal {
     }
 }
 
+/// A partition's batch, and what was made of it.
+struct Sent<'a> {
+    data: &'a PartitionProduceData<'a>,
+    config: &'a TopicConfig,
+    /// The batch in the topic's codec, where that is another.
+    recompressed: Option<Result<Vec<u8>, Refusal>>,
+}
+
+/// Opens the logs that nobody has used yet. That makes and reads files, so another thread does it, once for all of them.
+/// What cannot be opened is refused when it is appended to.
+async fn open(cx: &Context<'_>, topic: &Topic, asked: &[PartitionProduceData<'_>], now: Millis) {
+    if asked.iter().all(|data| topic.is_open(data.index)) {
+        return;
+    }
+    let partitions: Vec<_> = asked.iter().filter_map(|data| topic.partition(data.index)).collect();
+    let opened = cx.broker.aside(move |_| {
+        partitions.iter().filter(|partition| !partition.is_open()).for_each(|partition| {
+            let _ = partition.reader(now);
+        });
+        Ok(())
+    });
+    let _ = opened.await;
+}
+
+/// The batch, if the topic keeps its batches in another codec, and that codec with its level.
+fn wants_recompression<'a>(
+    config: &TopicConfig,
+    data: &'a PartitionProduceData<'_>,
+) -> Option<(&'a [u8], (Codec, Option<i32>))> {
+    if config.compression == Compression::Producer {
+        return None;
+    }
+    let Some(Records::Borrowed(bytes)) = &data.records else { return None };
+    // What cannot be read is refused later.
+    let header = BatchHeader::parse(bytes).ok()?;
+    Some((bytes, target(config, Codec::from_number(header.attributes.codec())?)?))
+}
+
+/// Compresses a batch anew on a thread that may take its time.
+async fn recompress(
+    cx: &Context<'_>,
+    bytes: &[u8],
+    (codec, level): (Codec, Option<i32>),
+) -> Result<Vec<u8>, Refusal> {
+    let bytes = bytes.to_vec();
+    let recompressed = cx
+        .broker
+        .aside(move |_| Ok(CheckedBatch::check(&bytes).and_then(|batch| batch.recompress(codec, level))));
+    match recompressed.await {
+        Ok(outcome) => outcome.map_err(|fault| Refusal::of_batch(&fault)),
+        Err(refused) => Err(Refusal::new(refused.code, refused.message)),
+    }
+}
+
 /// Appends a partition's batch. A refusal for what the batch holds tells where the log starts, as Kafka's does.
 fn append(
     cx: &Context<'_>,
     topic: &Topic,
-    data: &PartitionProduceData<'_>,
+    sent: Sent<'_>,
     transaction: Option<&Transactional<'_>>,
     awaited: Option<&mut Awaited>,
     now: Millis,
 ) -> Result<PartitionProduceResponse<'static>, Refusal> {
-    try_append(cx, topic, data, transaction, awaited, now).map_err(|mut refusal| {
+    let index = sent.data.index;
+    try_append(cx, topic, sent, transaction, awaited, now).map_err(|mut refusal| {
         if refusal.is_for_content {
-            let partition = topic.partition(data.index);
+            let partition = topic.partition(index);
             let reader = partition.as_ref().and_then(|partition| partition.reader(now).ok());
             refusal.log_start_offset = reader.map_or(-1, |reader| reader.log_start_offset());
         }
@@ -167,7 +231,7 @@ fn append(
 fn try_append(
     cx: &Context<'_>,
     topic: &Topic,
-    data: &PartitionProduceData<'_>,
+    Sent { data, config, recompressed }: Sent<'_>,
     transaction: Option<&Transactional<'_>>,
     awaited: Option<&mut Awaited>,
     now: Millis,
@@ -189,7 +253,6 @@ fn try_append(
             ));
         }
     };
-    let config = topic.config();
     let batch = CheckedBatch::check(bytes).map_err(|fault| Refusal::of_batch(&fault))?;
     if batch.codec() == Codec::Zstd && cx.version < ZSTD_SINCE {
         return Err(Refusal::new(
@@ -197,12 +260,7 @@ fn try_append(
             "zstd needs a client that speaks Produce version 7 or newer",
         ));
     }
-    let recompressed = match target(&config, batch.codec()) {
-        None => None,
-        Some((codec, level)) => {
-            Some(batch.recompress(codec, level).map_err(|fault| Refusal::of_batch(&fault))?)
-        }
-    };
+    let recompressed = recompressed.transpose()?;
     let batch = match &recompressed {
         None => batch,
         Some(bytes) => CheckedBatch::check(bytes).map_err(|fault| Refusal::of_batch(&fault))?,

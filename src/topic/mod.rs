@@ -65,6 +65,13 @@ impl Topic {
         Arc::clone(&self.config.read())
     }
 
+    /// Whether somebody has used the partition since the start; true for one that does not exist.
+    pub fn is_open(&self, index: i32) -> bool {
+        let partitions = self.partitions.read();
+        let partition = usize::try_from(index).ok().and_then(|index| partitions.get(index));
+        partition.is_none_or(|partition| partition.is_open())
+    }
+
     /// All partitions in order of their index.
     pub fn partitions(&self) -> Arc<[Arc<Partition>]> {
         Arc::clone(&self.partitions.read())
