@@ -236,9 +236,13 @@ impl Partition {
         now: Millis,
     ) -> Result<Appended, AppendFailure> {
         let shown = self.mode() != Mode::Sync;
-        let write = |appender: &mut Appender| appender.end_transaction(marker, shown, now);
-        // Said before, so that the flush that shows the marker finds it.
-        self.waiting.stable_moves();
+        let write = |appender: &mut Appender| {
+            let ended = appender.end_transaction(marker, shown, now);
+            // Said with the marker in the log and before its flush is asked for, so that this one finds it, whatever
+            // flush is under way.
+            self.waiting.stable_moves();
+            ended
+        };
         let ended = self.write(0, Hurry::Now, write, now)?;
         if shown {
             self.waiters.disturb_all();
