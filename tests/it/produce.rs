@@ -238,4 +238,18 @@ fn a_topic_keeps_its_batches_in_the_codec_it_is_told_to() {
     assert!(answer.len() < bytes.len() / 4, "{} bytes of {}", answer.len(), bytes.len());
     let read = broker.run(&["consume", "z", "-o", "start", "-e", "-f", "%v\n"]);
     assert_eq!(String::from_utf8_lossy(&read.stdout), format!("{long}\n{long}\n"));
+    // Another thread compresses; what one connection sends takes effect in order all the same, logs that were never
+    // opened included.
+    broker.run(&["topic", "create", "y", "-c", "compression.type=gzip"]);
+    for topic in ["z", "y"] {
+        let first = if topic == "z" { 2 } else { 0 };
+        for n in 0..5 {
+            let bytes = batch(&[&long.repeat(5 - n)]).finish();
+            client.send(ApiKey::Produce, PRODUCE, &request(topic, -1, &bytes));
+        }
+        for n in 0..5 {
+            let (_, code, offset) = outcome(&client.receive());
+            assert_eq!((code, offset), (ErrorCode::NONE, first + n));
+        }
+    }
 }
