@@ -232,8 +232,8 @@ impl Broker {
         if let Some(catalog) = &*broker.catalog.lock() {
             broker.groups.set_consumer_times(consumer_times(catalog.state(), &settings));
         }
-        crate::internal::offsets::replay(&broker)?;
-        crate::internal::transactions::replay(&broker, was_killed)?;
+        crate::internal::offsets::replay(&broker);
+        crate::internal::transactions::replay(&broker, was_killed);
         Ok(broker)
     }
 

@@ -28,7 +28,7 @@ impl GroupCoordinator {
     /// # Errors
     /// `GROUP_ID_NOT_FOUND`, `NON_EMPTY_GROUP`, or the log's.
     pub async fn delete(&self, group_id: &str) -> Result<(), ErrorCode> {
-        self.admit_any_name()?;
+        self.admit_any_name(group_id)?;
         let now = self.clock.now();
         let deleted = self.with(group_id, |slot| {
             let step = slot.group.delete()?;
@@ -53,7 +53,7 @@ impl GroupCoordinator {
     /// # Errors
     /// The coordinator is loading or stopped.
     pub fn list(&self) -> Result<Vec<GroupListing>, ErrorCode> {
-        self.admit_any_name()?;
+        self.admit_any()?;
         let mut listings = Vec::with_capacity(self.slots.count());
         for slot in self.slots.all() {
             let slot = slot.lock();

@@ -12,6 +12,7 @@ pub mod assign;
 mod consumer;
 pub mod doors;
 pub mod group;
+mod lost;
 mod membership;
 mod offsets;
 mod pending;
@@ -34,6 +35,7 @@ use tokio::sync::Notify;
 
 pub use self::admin::GroupListing;
 use self::doors::{CoordinatorClock, CoordinatorLog, TopicLookup};
+use self::lost::Lost;
 use self::pending::PendingGroups;
 use self::settings::{ConsumerTimes, GroupSettings};
 pub use self::silence::Silence;
@@ -70,6 +72,8 @@ pub struct GroupCoordinator {
     earlier: Notify,
     is_loaded: AtomicBool,
     is_stopped: AtomicBool,
+    /// Groups of which nothing is known.
+    lost: Lost,
     /// Members of before the start that have not been heard of yet.
     watch: Watch,
 }
@@ -96,6 +100,7 @@ impl GroupCoordinator {
             earlier: Notify::new(),
             is_loaded: AtomicBool::new(false),
             is_stopped: AtomicBool::new(false),
+            lost: Lost::default(),
             watch: Watch::default(),
         }
     }
@@ -151,6 +156,18 @@ impl GroupCoordinator {
             }
         }
         Ok(())
+    }
+
+    /// The groups for which `is_lost` holds could not be read as a whole: what was replayed of them is dropped, and they are
+    /// answered with `NOT_COORDINATOR`. Once, between the last [`Self::replay`] and [`Self::finish_loading`].
+    pub fn lose(&self, is_lost: impl Fn(&str) -> bool + Send + Sync + 'static) {
+        for slot in self.slots.all() {
+            let mut slot = slot.lock();
+            if is_lost(slot.group.id()) {
+                self.slots.remove(&mut slot);
+            }
+        }
+        self.lost.set(is_lost);
     }
 
     /// All records have been replayed and all topics are known: members get a session each, offsets of partitions that

@@ -25,7 +25,7 @@ impl GroupCoordinator {
         retention_ms: Option<Millis>,
         names_groups: bool,
     ) -> Result<Vec<ErrorCode>, ErrorCode> {
-        self.admit_any_name()?;
+        self.admit_any_name(group_id)?;
         let now = self.clock.now();
         let mut settings = self.settings();
         settings.offset_metadata_bytes_max = settings.offset_metadata_bytes_max.min(TEXT_BYTES_MAX);
@@ -70,7 +70,7 @@ impl GroupCoordinator {
         group_id: &str,
         look: impl FnOnce(Option<&Group>) -> R,
     ) -> Result<(R, Durability), ErrorCode> {
-        self.admit_any_name()?;
+        self.admit_any_name(group_id)?;
         let Some(slot) = self.slots.get(group_id) else { return Ok((look(None), Durability::Done)) };
         let slot = slot.lock();
         Ok((look(Some(&slot.group).filter(|_| !slot.removed)), slot.latest.clone()))

@@ -11,12 +11,18 @@ use super::{GroupCoordinator, Now, records};
 
 impl GroupCoordinator {
     pub(super) fn admit(&self, group_id: &str) -> Result<(), ErrorCode> {
-        self.admit_any_name()?;
+        self.admit_any_name(group_id)?;
         if group_id.is_empty() { Err(ErrorCode::INVALID_GROUP_ID) } else { Ok(()) }
     }
 
     /// Offsets may be kept under the empty name, as they always could.
-    pub(super) fn admit_any_name(&self) -> Result<(), ErrorCode> {
+    pub(super) fn admit_any_name(&self, group_id: &str) -> Result<(), ErrorCode> {
+        self.admit_any()?;
+        self.lost.check(group_id)
+    }
+
+    /// What concerns all groups.
+    pub(super) fn admit_any(&self) -> Result<(), ErrorCode> {
         if self.is_stopped.load(Ordering::Acquire) {
             Err(ErrorCode::COORDINATOR_NOT_AVAILABLE)
         } else if !self.is_loaded.load(Ordering::Acquire) {

@@ -11,11 +11,10 @@ use std::sync::Arc;
 
 use quipu_protocol::ErrorCode;
 use quipu_protocol::record::{Batches, Records};
-use quipu_storage::{Marker, Millis, Offset, ProducerId};
+use quipu_storage::{Marker, Millis, Offset, ProducerId, ReadError};
 
 use crate::broker::{Broker, CreateTopic};
 use crate::coordinator::doors::Durability;
-use crate::error::StartError;
 use crate::topic::durable::Told;
 use crate::topic::{Partition, Topic};
 
@@ -86,21 +85,56 @@ enum Replayed<'a> {
     Marker(Marker),
 }
 
-/// Shows `visit` everything that was written to a partition, in order.
+/// Shows `visit` everything that was written to the partitions of a topic, in order. Gives the partitions that could not
+/// be read as a whole, which the operator has been told: what was shown of those is not to be relied on.
+fn replay_topic(topic: &Topic, now: Millis, mut visit: impl FnMut(&Partition, Replayed<'_>)) -> Vec<i32> {
+    let partitions = topic.partitions();
+    let lost = partitions.iter().filter(|partition| {
+        let done = replay_partition(partition, now, |replayed| visit(partition, replayed));
+        if let Err(reason) = &done {
+            tracing::error!(
+                "{}-{} cannot be read ({reason}): what it keeps is answered with NOT_COORDINATOR until that is mended \
+                 and the broker started again; quipu verify says more",
+                topic.name(),
+                partition.index()
+            );
+        }
+        done.is_err()
+    });
+    lost.map(|partition| partition.index()).collect()
+}
+
+/// Whether an id is kept in one of the partitions `lost`, of `count`.
+fn is_kept_in(lost: Vec<i32>, count: usize) -> impl Fn(&str) -> bool + Send + Sync + 'static {
+    move |id| lost.contains(&partition_index(id, count))
+}
+
+/// Shows `visit` everything that was written to a partition, in order, or says why it cannot.
 fn replay_partition(
     partition: &Partition,
     now: Millis,
     mut visit: impl FnMut(Replayed<'_>),
-) -> Result<(), StartError> {
-    let damaged = |reason: String| StartError::Damaged { path: partition.dir().to_owned(), reason };
-    let reader = partition.reader(now).map_err(|code| damaged(code.to_string()))?;
+) -> Result<(), String> {
+    let reader = partition.reader(now).map_err(|code| code.to_string())?;
+    if let Some(fence) = reader.fenced() {
+        return Err(fence.to_string());
+    }
     let end = reader.end_offset();
     let mut next = reader.log_start_offset();
     while next < end {
-        let read = reader.read(next, REPLAY_BYTES, end, true).map_err(|e| damaged(e.to_string()))?;
+        let read = reader.read(next, REPLAY_BYTES, end, true).map_err(|error| {
+            partition.read_failed(&error);
+            error.to_string()
+        })?;
         let before = next;
         for batch in read.slices.iter().flat_map(|slice| Batches::new(slice)) {
             let header = batch.header();
+            if batch.computed_crc() != header.crc {
+                let reason = format!("the sum of the batch at offset {} is wrong", header.base_offset);
+                let path = partition.dir().to_owned();
+                partition.read_failed(&ReadError::Corrupt { path, position: 0, reason: reason.clone() });
+                return Err(reason);
+            }
             next = header.last_offset() + 1;
             if let Some(marker) = Marker::read(&batch) {
                 visit(Replayed::Marker(marker));
@@ -111,14 +145,14 @@ fn replay_partition(
             }
             let producer = header.attributes.is_transactional().then_some(header.producer_id);
             for record in Records::new(batch.payload(), header.records_count) {
-                let record = record.map_err(|e| damaged(e.to_string()))?;
+                let record = record.map_err(|error| error.to_string())?;
                 if let Some(key) = record.key {
                     visit(Replayed::Record { key, value: record.value, producer });
                 }
             }
         }
         if next == before {
-            return Err(damaged(format!("nothing can be read at offset {next}, before its end {end}")));
+            return Err(format!("nothing can be read at offset {next}, before its end {end}"));
         }
     }
     Ok(())

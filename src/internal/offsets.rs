@@ -6,12 +6,13 @@ use quipu_protocol::ErrorCode;
 use quipu_protocol::record::{Attributes, BatchBuilder};
 use quipu_storage::{CheckedBatch, Millis, Origin};
 
-use super::{Replayed, durability_of, get_or_create, partition_index, partition_of, replay_partition};
+use super::{
+    Replayed, durability_of, get_or_create, is_kept_in, partition_index, partition_of, replay_topic,
+};
 use crate::broker::Broker;
 use crate::coordinator::Now;
 use crate::coordinator::doors::{CoordinatorLog, Durability};
 use crate::coordinator::records::CoordinatorRecord;
-use crate::error::StartError;
 use crate::topic::{OFFSETS_TOPIC, Topic};
 
 /// The coordinator's way to its topic.
@@ -95,26 +96,24 @@ pub fn topic(broker: &Broker) -> Result<Arc<Topic>, ErrorCode> {
 }
 
 /// Gives the coordinator everything that was written, in order.
-pub fn replay(broker: &Arc<Broker>) -> Result<(), StartError> {
+pub fn replay(broker: &Arc<Broker>) {
     let now = broker.clock.now_ms();
     if let Some(topic) = broker.topics.by_name(OFFSETS_TOPIC) {
-        let partitions = topic.partitions();
-        for partition in partitions.iter() {
-            let is_here = |group: &str| partition_index(group, partitions.len()) == partition.index();
-            replay_partition(partition, now, |replayed| match replayed {
-                Replayed::Marker(marker) => {
-                    broker.groups.end_transaction(marker.producer_id, marker.is_commit, is_here);
+        let count = topic.partitions().len();
+        let lost = replay_topic(&topic, now, |partition, replayed| match replayed {
+            Replayed::Marker(marker) => {
+                let is_here = |group: &str| partition_index(group, count) == partition.index();
+                broker.groups.end_transaction(marker.producer_id, marker.is_commit, is_here);
+            }
+            Replayed::Record { key, value, producer } => {
+                // One record that cannot be read must not take every group with it.
+                if let Err(error) = broker.groups.replay(key, value, producer) {
+                    tracing::error!("a group record is passed over: {error}");
                 }
-                Replayed::Record { key, value, producer } => {
-                    // One record that cannot be read must not take every group with it.
-                    if let Err(error) = broker.groups.replay(key, value, producer) {
-                        tracing::error!("a group record is passed over: {error}");
-                    }
-                }
-            })?;
-        }
+            }
+        });
+        broker.groups.lose(is_kept_in(lost, count));
     }
     let silences = super::silence::load(broker);
     broker.groups.finish_loading(Now { tick: broker.clock.monotonic_ms(), wall: now }, &silences);
-    Ok(())
 }

@@ -7,13 +7,14 @@ use quipu_protocol::ErrorCode;
 use quipu_protocol::record::BatchBuilder;
 use quipu_storage::{CheckedBatch, Marker, Millis, Origin};
 
-use super::{Replayed, durability_of, get_or_create, partition_index, partition_of, replay_partition};
+use super::{
+    Replayed, durability_of, get_or_create, is_kept_in, partition_index, partition_of, replay_topic,
+};
 use crate::broker::Broker;
 use crate::coordinator::Now;
 use crate::coordinator::doors::Durability;
 use crate::coordinator::records::CoordinatorRecord;
 use crate::coordinator::txn::{OpenTransaction, TransactionDoors};
-use crate::error::StartError;
 use crate::topic::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, Topic};
 
 /// The coordinator's way to the broker.
@@ -123,25 +124,23 @@ pub fn topic(broker: &Broker) -> Result<Arc<Topic>, ErrorCode> {
 }
 
 /// Gives the coordinator everything that was written, in order, and after a crash what partitions hold open.
-pub fn replay(broker: &Arc<Broker>, was_killed: bool) -> Result<(), StartError> {
+pub fn replay(broker: &Arc<Broker>, was_killed: bool) {
     let now = broker.clock.now_ms();
     if let Some(topic) = broker.topics.by_name(TRANSACTIONS_TOPIC) {
-        for partition in topic.partitions().iter() {
-            replay_partition(partition, now, |replayed| {
-                // One record that cannot be read must not take every transaction with it.
-                if let Replayed::Record { key, value, .. } = replayed
-                    && let Err(error) = broker.transactions.replay(key, value)
-                {
-                    tracing::error!("a transaction record is passed over: {error}");
-                }
-            })?;
-        }
+        let lost = replay_topic(&topic, now, |_, replayed| {
+            // One record that cannot be read must not take every transaction with it.
+            if let Replayed::Record { key, value, .. } = replayed
+                && let Err(error) = broker.transactions.replay(key, value)
+            {
+                tracing::error!("a transaction record is passed over: {error}");
+            }
+        });
+        broker.transactions.lose(is_kept_in(lost, topic.partitions().len()));
     }
     if was_killed {
         broker.transactions.found_open(&open_transactions(broker));
     }
     broker.transactions.finish_loading(Now { tick: broker.clock.monotonic_ms(), wall: now });
-    Ok(())
 }
 
 /// The transactions that are open in logs that are: after a crash, in all that hold anything.

@@ -3,8 +3,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use quipu_protocol::header::decode_response_header;
+use quipu_protocol::message::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
+use quipu_protocol::message::offset_commit::{
+    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic, OffsetCommitResponse,
+};
+use quipu_protocol::message::offset_fetch::{
+    OffsetFetchRequest, OffsetFetchRequestTopic, OffsetFetchResponse,
+};
 use quipu_protocol::record::position;
-use quipu_protocol::{ApiKey, ErrorCode};
+use quipu_protocol::{ApiKey, Decode, ErrorCode};
 
 use crate::client::Client;
 use crate::process::{Broker, quipu};
@@ -163,4 +171,166 @@ fn bytes_that_cannot_be_read_any_more_fail_their_partition_only() {
     assert_eq!(ask(base.into()), (ErrorCode::KAFKA_STORAGE_ERROR, None));
     let (others, ended, error) = consume(&broker, "good", "start");
     assert!(ended && others == records(0..400), "{error}");
+}
+
+/// Partitions of the internal topics in the tests below.
+const KEPT_IN: i32 = 4;
+
+/// Which of them keeps a group or a transactional id (`Utils.abs` of Java's `String.hashCode`).
+fn kept_in(id: &str) -> i32 {
+    let hash = id.bytes().fold(0i32, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
+    hash.abs() % KEPT_IN
+}
+
+fn with_internal_topics(dir: &Path) -> Broker {
+    let partitions = |key: &str| format!("{key}={KEPT_IN}");
+    let arguments = [
+        "--override",
+        &partitions("offsets.topic.num.partitions"),
+        "--override",
+        &partitions("transaction.state.log.num.partitions"),
+    ];
+    Broker::serve(dir, &arguments)
+}
+
+/// Asks until the broker has loaded and knows the topic that is made by the first question.
+fn until_loaded<T>(mut ask: impl FnMut() -> Result<T, ErrorCode>) -> Result<T, ErrorCode> {
+    loop {
+        match ask() {
+            Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS) => {}
+            told => return told,
+        }
+    }
+}
+
+fn commit(client: &mut Client, group: &str, offset: i64) -> Result<(), ErrorCode> {
+    until_loaded(|| {
+        let partition = OffsetCommitRequestPartition {
+            committed_offset: offset,
+            ..OffsetCommitRequestPartition::default()
+        };
+        let topic = OffsetCommitRequestTopic {
+            name: "good".into(),
+            partitions: vec![partition],
+            ..OffsetCommitRequestTopic::default()
+        };
+        let request = OffsetCommitRequest {
+            group_id: group.into(),
+            topics: vec![topic],
+            ..OffsetCommitRequest::default()
+        };
+        let answer = client.call(ApiKey::OffsetCommit, 7, &request);
+        let (_, mut body) = decode_response_header(&answer, ApiKey::OffsetCommit, 7).unwrap();
+        let response = OffsetCommitResponse::decode(&mut body, 7).unwrap();
+        match response.topics[0].partitions[0].error_code {
+            ErrorCode::NONE => Ok(()),
+            other => Err(other),
+        }
+    })
+}
+
+fn committed(client: &mut Client, group: &str) -> Result<i64, ErrorCode> {
+    until_loaded(|| {
+        let topic = OffsetFetchRequestTopic { name: "good".into(), partition_indexes: vec![0] };
+        let request = OffsetFetchRequest {
+            group_id: group.into(),
+            topics: Some(vec![topic]),
+            ..OffsetFetchRequest::default()
+        };
+        let answer = client.call(ApiKey::OffsetFetch, 5, &request);
+        let (_, mut body) = decode_response_header(&answer, ApiKey::OffsetFetch, 5).unwrap();
+        let response = OffsetFetchResponse::decode(&mut body, 5).unwrap();
+        match response.error_code {
+            ErrorCode::NONE => Ok(response.topics[0].partitions[0].committed_offset),
+            other => Err(other),
+        }
+    })
+}
+
+fn init_producer(client: &mut Client, id: &str) -> Result<(i64, i16), ErrorCode> {
+    until_loaded(|| {
+        let request = InitProducerIdRequest {
+            transactional_id: Some(id.into()),
+            transaction_timeout_ms: 60_000,
+            ..InitProducerIdRequest::default()
+        };
+        let answer = client.call(ApiKey::InitProducerId, 4, &request);
+        let (_, mut body) = decode_response_header(&answer, ApiKey::InitProducerId, 4).unwrap();
+        let response = InitProducerIdResponse::decode(&mut body, 4).unwrap();
+        match response.error_code {
+            ErrorCode::NONE => Ok((response.producer_id, response.producer_epoch)),
+            other => Err(other),
+        }
+    })
+}
+
+/// Turns a bit in the last record of the first segment of a partition.
+fn rot(data_dir: &Path, partition: &str) {
+    let (_, shown, _) = quipu(&["verify", "--data-dir", data_dir.to_str().unwrap(), "--format", "json"]);
+    let listed: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    let all = listed["partitions"].as_array().unwrap();
+    let found = all.iter().find(|it| it["partition"] == partition).unwrap();
+    let log = segments(Path::new(found["directory"].as_str().unwrap())).remove(0);
+    let mut bytes = fs::read(&log).unwrap();
+    let last = bytes.len() - 3;
+    bytes[last] ^= 1;
+    fs::write(&log, &bytes).unwrap();
+}
+
+#[test]
+fn a_damaged_partition_of_an_internal_topic_keeps_nobody_else_from_starting() {
+    let dir = tempfile::tempdir().unwrap();
+    let data_dir = dir.path().to_str().unwrap();
+    let ids: Vec<String> = (0..12).map(|n| format!("id-{n}")).collect();
+    let lost = kept_in(&ids[0]);
+    let is_lost = |id: &str| kept_in(id) == lost;
+    assert!(ids.iter().any(|id| !is_lost(id)));
+
+    let broker = with_internal_topics(dir.path());
+    assert!(broker.run_with_input(&["produce", "good"], b"one\n").status.success());
+    let mut client = Client::new(&broker);
+    let mut producers = Vec::new();
+    for (offset, id) in ids.iter().enumerate() {
+        commit(&mut client, id, offset as i64).unwrap();
+        producers.push(init_producer(&mut client, id).unwrap());
+    }
+    assert_eq!(broker.stop(), Some(0));
+    let named = [format!("__consumer_offsets-{lost}"), format!("__transaction_state-{lost}")];
+    named.iter().for_each(|partition| rot(dir.path(), partition));
+
+    let broker = with_internal_topics(dir.path());
+    let mut client = Client::new(&broker);
+    for (offset, id) in ids.iter().enumerate() {
+        if is_lost(id) {
+            assert_eq!(committed(&mut client, id), Err(ErrorCode::NOT_COORDINATOR), "{id}");
+            assert_eq!(commit(&mut client, id, 100), Err(ErrorCode::NOT_COORDINATOR), "{id}");
+            assert_eq!(init_producer(&mut client, id), Err(ErrorCode::NOT_COORDINATOR), "{id}");
+        } else {
+            assert_eq!(committed(&mut client, id), Ok(offset as i64), "{id}");
+            let (producer_id, epoch) = producers[offset];
+            assert_eq!(init_producer(&mut client, id), Ok((producer_id, epoch + 1)), "{id}");
+        }
+    }
+    let cluster = broker.run(&["cluster", "--format", "json"]);
+    let cluster: serde_json::Value = serde_json::from_slice(&cluster.stdout).unwrap();
+    assert_eq!(cluster["offline_partitions"], serde_json::json!(named));
+    assert!(broker.run_with_input(&["produce", "good"], b"two\n").status.success());
+    assert_eq!(broker.stop(), Some(0));
+
+    // Only what was in the broken batches is given up.
+    for partition in &named {
+        let (code, shown, error) =
+            quipu(&["verify", "--data-dir", data_dir, "--accept-loss", partition, "--yes"]);
+        assert_eq!(code, Some(0), "{shown}{error}");
+    }
+    let broker = with_internal_topics(dir.path());
+    let mut client = Client::new(&broker);
+    let forgotten: Vec<_> =
+        ids.iter().filter(|id| committed(&mut client, id).unwrap() < 0).map(|id| is_lost(id)).collect();
+    assert_eq!(forgotten, [true]);
+    for id in &ids {
+        commit(&mut client, id, 7).unwrap();
+        init_producer(&mut client, id).unwrap();
+    }
+    assert_eq!(broker.stop(), Some(0));
 }

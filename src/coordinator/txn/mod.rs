@@ -28,6 +28,7 @@ use tokio::sync::Notify;
 
 use self::machine::{End, Found, Identity, Init, Status, Transaction, Version};
 use super::doors::{CoordinatorClock, Durability};
+use super::lost::Lost;
 use super::records::{CoordinatorRecord, RecordError};
 use super::{Millis, Now};
 
@@ -115,6 +116,8 @@ pub struct TransactionCoordinator {
     stranded: Notify,
     is_loaded: AtomicBool,
     is_stopped: AtomicBool,
+    /// Ids of which nothing is known.
+    lost: Lost,
 }
 
 #[derive(Debug)]
@@ -152,6 +155,7 @@ impl TransactionCoordinator {
             stranded: Notify::new(),
             is_loaded: AtomicBool::new(false),
             is_stopped: AtomicBool::new(false),
+            lost: Lost::default(),
         }
     }
 
@@ -182,6 +186,13 @@ impl TransactionCoordinator {
             }
         }
         Ok(())
+    }
+
+    /// The ids for which `is_lost` holds could not be read as a whole: what was replayed of them is dropped, and they are
+    /// answered with `NOT_COORDINATOR`. Once, after the last [`Self::replay`].
+    pub fn lose(&self, is_lost: impl Fn(&str) -> bool + Send + Sync + 'static) {
+        self.slots.write().retain(|id, _| !is_lost(id));
+        self.lost.set(is_lost);
     }
 
     /// All records have been replayed: requests are served, and outcomes without all their markers are seen through.
@@ -507,6 +518,7 @@ impl TransactionCoordinator {
 
     fn admit(&self, id: &str) -> Result<(), ErrorCode> {
         self.admit_any()?;
+        self.lost.check(id)?;
         if id.is_empty() { Err(ErrorCode::INVALID_REQUEST) } else { Ok(()) }
     }
 
