@@ -154,6 +154,9 @@ impl Refusal {
     }
 }
 
+/// A codec, and its level if that is not left to it.
+type Target = (Codec, Option<i32>);
+
 /// A partition's batch, and what was made of it.
 struct Sent<'a> {
     data: &'a PartitionProduceData<'a>,
@@ -182,7 +185,7 @@ async fn open(cx: &Context<'_>, topic: &Topic, asked: &[PartitionProduceData<'_>
 fn wants_recompression<'a>(
     config: &TopicConfig,
     data: &'a PartitionProduceData<'_>,
-) -> Option<(&'a [u8], (Codec, Option<i32>))> {
+) -> Option<(&'a [u8], Target)> {
     if config.compression == Compression::Producer {
         return None;
     }
@@ -193,11 +196,7 @@ fn wants_recompression<'a>(
 }
 
 /// Compresses a batch anew on a thread that may take its time.
-async fn recompress(
-    cx: &Context<'_>,
-    bytes: &[u8],
-    (codec, level): (Codec, Option<i32>),
-) -> Result<Vec<u8>, Refusal> {
+async fn recompress(cx: &Context<'_>, bytes: &[u8], (codec, level): Target) -> Result<Vec<u8>, Refusal> {
     let bytes = bytes.to_vec();
     let recompressed = cx
         .broker
@@ -332,7 +331,7 @@ fn try_append(
 }
 
 /// The codec that a topic keeps its batches in, if this batch has another (`compression.type`).
-fn target(config: &TopicConfig, sent: Codec) -> Option<(Codec, Option<i32>)> {
+fn target(config: &TopicConfig, sent: Codec) -> Option<Target> {
     let (codec, level) = match config.compression {
         Compression::Producer => return None,
         Compression::Uncompressed => (Codec::None, None),

@@ -86,7 +86,10 @@ fn scrub_segment(
                     Some(offset) if !crate::planted::planted("scrub-stops-at-damage") => {
                         place.offset = offset;
                     }
-                    Some(_) => return Ok(place.offset = end_offset),
+                    Some(_) => {
+                        place.offset = end_offset;
+                        return Ok(());
+                    }
                     None => {
                         place.offset = end_offset;
                         return Ok(());
