@@ -8,7 +8,7 @@ use quipu_protocol::error_code::ErrorCode;
 use super::GroupCoordinator;
 use super::group::classic::{JoinRequest, Leaving, SyncRequest};
 use super::group::{JoinReply, MemberId, Reply, SyncReply};
-use super::settings::PROTOCOLS_PER_MEMBER_MAX;
+use super::settings::{GroupSettings, PROTOCOLS_PER_MEMBER_MAX};
 use super::slots::Slot;
 use super::step::TEXT_BYTES_MAX;
 
@@ -19,7 +19,7 @@ impl GroupCoordinator {
         if let Err(error) = self.admit_join(group_id, &mut request) {
             return JoinReply::refuse(error, member_id);
         }
-        let settings = self.settings();
+        let settings = GroupSettings { consumer: self.consumer_times(group_id), ..self.settings() };
         let create = member_id.is_empty();
         let parked = self.parked(group_id, create, |group, now, token| {
             group.join(now, token, request, &*self.topics, &settings)

@@ -106,8 +106,10 @@ impl Consumer {
             })),
         };
         let owned = embedded::by_id(&said.owned, topics);
-        // It would join again and again until it is in the group's epoch, so nothing waits for others.
-        let planned = self.plan(now, id, &found, subscription, Some(&owned), 0, topics, settings, records);
+        // An assignment that has to wait is made by whoever asks next; heartbeats tell this member then.
+        let waits = Millis::from(settings.consumer.assignment_interval_ms);
+        let planned =
+            self.plan(now, id, &found, subscription, Some(&owned), waits, topics, settings, records);
         let planned = planned.map_err(|refused| refuse(refused.code))?;
 
         if let Some(old) = &found.replaces {
@@ -182,7 +184,7 @@ impl Consumer {
             return Err(ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
         }
         // Who has to revoke something gets that told first, whatever else has changed meanwhile.
-        if self.group_epoch() > member.current.epoch && member.current.progress != Progress::Unrevoked {
+        if self.target_epoch > member.current.epoch && member.current.progress != Progress::Unrevoked {
             let rebalance_timeout_ms = member.subscription.rebalance_timeout_ms;
             self.await_rejoin(now, id, rebalance_timeout_ms);
             return Err(ErrorCode::REBALANCE_IN_PROGRESS);
@@ -212,7 +214,8 @@ impl Consumer {
             Err(error) => return error,
         };
         let current = &member.current;
-        let has_to_join = current.epoch < self.group_epoch()
+        let has_to_join = current.epoch < self.target_epoch
+            || self.assignment_is_due(now)
             || current.progress == Progress::Unrevoked
             || current.progress == Progress::Unreleased && !self.awaits_others(member_id, current);
         let rebalance_timeout_ms = member.subscription.rebalance_timeout_ms;
@@ -223,6 +226,11 @@ impl Consumer {
             return ErrorCode::REBALANCE_IN_PROGRESS;
         }
         ErrorCode::NONE
+    }
+
+    /// Whether the next member that says something makes an assignment.
+    fn assignment_is_due(&self, now: Now) -> bool {
+        self.group_epoch() > self.target_epoch && self.assigns_at.is_none_or(|at| now.tick >= at)
     }
 
     /// Whether anything that the member is to have is still in other hands.

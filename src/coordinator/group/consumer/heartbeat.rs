@@ -244,7 +244,8 @@ impl Consumer {
 
         let mut target = found.target.clone();
         let mut target_epoch = self.target_epoch;
-        let is_due = self.members.is_empty() || self.assigned_at.is_none_or(|at| now.tick >= at + waits);
+        self.assigns_at = self.assigned_at.filter(|_| !self.members.is_empty()).map(|at| at + waits);
+        let is_due = self.assigns_at.is_none_or(|at| now.tick >= at);
         if epoch > self.target_epoch && is_due {
             let mut draft = Draft::new(self);
             draft.changed = Some((id, &subscription));

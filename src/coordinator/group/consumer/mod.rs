@@ -207,6 +207,8 @@ pub(crate) struct Consumer {
     topics_seen: Option<i64>,
     /// When the target assignment was computed last, by the monotonic clock; `None` before the first time since the start.
     assigned_at: Option<Millis>,
+    /// Before when no other assignment is made, if one was put off.
+    assigns_at: Option<Millis>,
     pub(crate) timers: Timers,
 }
 

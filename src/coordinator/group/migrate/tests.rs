@@ -361,3 +361,27 @@ fn g7_a_conversion_that_cannot_be_kept_changes_nothing() {
     assert_eq!(sim.group.kind(), GroupKind::Consumer);
     assert_eq!(join(&mut sim, consumer(&two, &[])).error, ErrorCode::NOT_COORDINATOR);
 }
+
+#[test]
+fn a_classic_member_waits_for_the_assignment_interval_as_others_do() {
+    let mut sim = Sim::over(4);
+    sim.settings.consumer.assignment_interval_ms = 1_000;
+    sim.enter("m");
+    let id = join(&mut sim, consumer("", &[])).member_id;
+    let joined = join(&mut sim, consumer(&id, &[]));
+    assert_eq!((joined.error, joined.generation), (ErrorCode::NONE, 1), "the last assignment's");
+    assert_eq!(fetch(&mut sim, &id, 1), Ok(vec![]), "which has nothing for it");
+    sim.pass(999);
+    assert_eq!(sim.heartbeat(&id, 1), ErrorCode::NONE, "it is not made to ask in vain");
+    sim.pass(1);
+    assert_eq!(sim.heartbeat(&id, 1), ErrorCode::REBALANCE_IN_PROGRESS);
+    let joined = join(&mut sim, consumer(&id, &[]));
+    assert_eq!((joined.error, joined.generation), (ErrorCode::NONE, 2));
+    assert_eq!(fetch(&mut sim, &id, 2), Ok(vec![]), "the other one still has them");
+    let reply = sim.beat(Beat { owned: None, ..Sim::quiet("m", 1) }).expect("stays");
+    let left = reply.assignment.expect("less than before");
+    sim.beat(Sim::owning("m", reply.epoch, &left)).expect("revoked");
+    assert_eq!(sim.heartbeat(&id, 2), ErrorCode::REBALANCE_IN_PROGRESS);
+    let generation = join(&mut sim, consumer(&id, &[])).generation;
+    assert_eq!(fetch(&mut sim, &id, generation).map(|partitions| partitions.len()), Ok(2));
+}
