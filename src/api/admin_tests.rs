@@ -57,7 +57,15 @@ async fn nothing(_: Arc<Broker>) {}
 
 fn context(broker: &Arc<Broker>, version: i16) -> Context<'_> {
     let address = SocketAddr::from(([127, 0, 0, 1], 1));
-    Context { broker, version, client_id: None, local_addr: address, peer_addr: address, correlation_id: 0 }
+    Context {
+        broker,
+        version,
+        client_id: None,
+        local_addr: address,
+        peer_addr: address,
+        turn: None,
+        correlation_id: 0,
+    }
 }
 
 /// The levels that a client of ApiVersions `version` is told, and their epoch.

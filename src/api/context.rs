@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::broker::Broker;
+use crate::topic::Turn;
 
 /// The connection a request came on.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +15,8 @@ pub struct Caller<'a> {
     pub peer_addr: SocketAddr,
     /// Our end: the address that the client used to reach us.
     pub local_addr: SocketAddr,
+    /// Where batches may be gathered; without it each is written at once.
+    pub turn: Option<&'a Turn>,
 }
 
 /// One request's surroundings.
@@ -29,6 +32,8 @@ pub struct Context<'a> {
     pub local_addr: SocketAddr,
     /// The client's end of the connection.
     pub peer_addr: SocketAddr,
+    /// Where batches may be gathered.
+    pub turn: Option<&'a Turn>,
     /// The client's number for this request.
     pub correlation_id: i32,
 }

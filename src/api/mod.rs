@@ -258,6 +258,7 @@ pub async fn answer(caller: Caller<'_>, frame: &[u8], buffer: Vec<u8>) -> Result
         client_id: header.client_id.as_deref(),
         local_addr: caller.local_addr,
         peer_addr: caller.peer_addr,
+        turn: caller.turn,
         correlation_id: header.correlation_id,
     };
     let is_served = row.versions.contains(&header.api_version)

@@ -276,7 +276,7 @@ fn try_append(
         if let Some((_, code)) = transaction.added.iter().find(|(refused, _)| *refused == producer) {
             return Err(Refusal::from(transaction_code(*code, cx.version)));
         }
-        let append = || partition.append(&batch, Origin::Transaction, now);
+        let append = || partition.append_in_turn(&batch, Origin::Transaction, now, cx.turn);
         if cx.version < IMPLICIT_ADD_SINCE && !cx.broker.settings().transactions.partition_verification {
             append()
         } else {
@@ -292,7 +292,7 @@ fn try_append(
                 })?
         }
     } else {
-        partition.append(&batch, Origin::Producer, now)
+        partition.append_in_turn(&batch, Origin::Producer, now, cx.turn)
     };
     let appended = appended.map_err(|failure| {
         let message = match &failure {

@@ -28,6 +28,7 @@ use super::load::Gauge;
 use crate::api;
 use crate::broker::Broker;
 use crate::topic::durable::Awaited;
+use crate::topic::{AppendFailure, Turn};
 
 /// Size of a fresh read buffer; what most reads fit into.
 const READ_BUFFER_BYTES: usize = 64 * 1024;
@@ -90,6 +91,7 @@ pub(super) async fn serve(
         input: Input { bytes: Vec::new(), start: 0 },
         output: Output { frames: Vec::new(), bytes: 0 },
         held: VecDeque::new(),
+        turn: Turn::default(),
         room: None,
         pool,
     };
@@ -116,6 +118,7 @@ struct Connection<'a> {
     output: Output,
     /// Answers that are held back until what they acknowledge is durable, and every answer behind them.
     held: VecDeque<Held>,
+    turn: Turn,
     /// Room for the large request that is being read.
     room: Option<OwnedSemaphorePermit>,
     pool: BufferPool,
@@ -179,18 +182,32 @@ impl Connection<'_> {
             let pending = self.input.pending();
             let frame = match frame_bytes(pending, limits) {
                 Ok(Some(bytes)) if pending.len() >= bytes && self.held.len() < HELD_MAX => &pending[4..bytes],
-                Ok(_) => return Ok(()),
+                Ok(_) => return self.turn.end().map_err(withheld),
                 Err(error) => return Err(Some(error.to_string())),
             };
             let consumed = 4 + frame.len();
+            if !is_produce(frame) {
+                // It sees what came before it.
+                self.turn.end().map_err(withheld)?;
+            }
+            let next = &pending[consumed..];
+            let follows = frame_bytes(next, limits).is_ok_and(|bytes| bytes.is_some_and(|n| n <= next.len()));
+            self.turn.set_goes_on(follows && is_produce(&next[4..]));
             let answered = {
-                let caller =
-                    api::Caller { broker: self.broker, peer_addr: self.peer, local_addr: self.local };
+                let caller = api::Caller {
+                    broker: self.broker,
+                    peer_addr: self.peer,
+                    local_addr: self.local,
+                    turn: Some(&self.turn),
+                };
                 let mut answer = pin!(api::answer(caller, frame, self.pool.take()));
                 match poll_once(answer.as_mut()).await {
                     Some(answered) => answered,
                     // It waits for something: send meanwhile what is ready, and watch for the peer to leave.
                     None => loop {
+                        // From here on nothing is gathered: what this request appends next is written at once.
+                        self.turn.set_goes_on(false);
+                        self.turn.end().map_err(withheld)?;
                         self.output.flush(&mut self.stream, &self.pool).await.map_err(lost)?;
                         tokio::select! {
                             biased;
@@ -211,10 +228,22 @@ impl Connection<'_> {
             }
             self.input.consume(consumed);
             if self.output.bytes >= WRITE_BATCH_BYTES {
+                self.turn.end().map_err(withheld)?;
                 self.output.flush(&mut self.stream, &self.pool).await.map_err(lost)?;
             }
         }
     }
+}
+
+/// Whether a frame, without its length, is a Produce: key 0.
+fn is_produce(frame: &[u8]) -> bool {
+    frame.starts_with(&[0, 0])
+}
+
+/// Batches that answers of this turn tell of could not be written: none of the answers may leave, and the client learns
+/// from the closed connection that the outcome is unknown.
+fn withheld(failure: AppendFailure) -> Ended {
+    Some(format!("acknowledgements are withheld, the log could not be written ({})", failure.code()))
 }
 
 /// Resolves when the oldest held answer may leave.

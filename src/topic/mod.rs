@@ -5,6 +5,7 @@
 pub mod durable;
 pub mod fault;
 pub mod partition;
+pub mod turn;
 pub mod wait;
 
 use std::collections::HashMap;
@@ -24,6 +25,7 @@ use crate::coordinator::doors::TopicLookup;
 use durable::{Flushers, Mode, Rules};
 use fault::{Fault, Faults};
 pub use partition::{AppendFailure, LEADER_EPOCH, Partition};
+pub use turn::Turn;
 
 /// Kafka's internal topics; clients see them but do not create, fill or delete them.
 pub const OFFSETS_TOPIC: &str = "__consumer_offsets";

@@ -20,6 +20,7 @@ use quipu_storage::{
 
 use super::durable::{Flushers, Mode, Rules, Told, Waiting};
 use super::fault::{Fault, Faults};
+use super::turn::Turn;
 use super::wait::Waiters;
 use crate::error;
 
@@ -229,6 +230,38 @@ impl Partition {
         self.log.get().map_or(0, |log| log.reader.end_offset())
     }
 
+    /// Appends as [`Self::append`] does, but the batch may be written only at the end of `turn`, together with what comes next.
+    pub fn append_in_turn(
+        self: &Arc<Self>,
+        batch: &CheckedBatch<'_>,
+        origin: Origin,
+        now: Millis,
+        turn: Option<&Turn>,
+    ) -> Result<Appended, AppendFailure> {
+        let Some(turn) = turn else { return self.append(batch, origin, now) };
+        let bytes = batch.bytes().len();
+        if turn.gathers(self) {
+            let log = self.log(now).map_err(AppendFailure::Code)?;
+            let (appended, _) = self.locked(log, |appender| appender.stage(batch, origin, now))?;
+            turn.gathered(self, bytes);
+            return Ok(appended);
+        }
+        let write = |appender: &mut Appender| appender.append(batch, origin, now);
+        let appended = self.write(turn.gathered_at(self) + bytes, Hurry::Now, write, now)?;
+        if !appended.duplicate {
+            turn.written(self);
+        }
+        Ok(appended)
+    }
+
+    /// Writes what was staged, and tells of `bytes` of it.
+    pub(super) fn write_staged(self: &Arc<Self>, bytes: usize) -> Result<(), AppendFailure> {
+        let log = self.log.get().ok_or(AppendFailure::Code(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION))?;
+        let ((), has_chores) = self.locked(log, Appender::write_staged)?;
+        self.appended(log, bytes, log.reader.end_offset(), Hurry::Now, has_chores);
+        Ok(())
+    }
+
     /// Ends a producer's transaction here, and wakes the fetches that waited for it.
     pub fn end_transaction(
         self: &Arc<Self>,
@@ -258,22 +291,36 @@ impl Partition {
         now: Millis,
     ) -> Result<Appended, AppendFailure> {
         let log = self.log(now).map_err(AppendFailure::Code)?;
-        let (appended, has_chores) = {
-            let mut appender = log.appender.lock();
-            let appender =
-                appender.as_mut().ok_or(AppendFailure::Code(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION))?;
-            match write(appender) {
-                Ok(appended) => (appended, appender.has_chores()),
-                Err(error) => {
-                    match &error {
-                        AppendError::Full(_) => self.faults.refused_full.increment(),
-                        AppendError::Fenced(_) => self.tell_fault(&log.reader),
-                        _ => {}
-                    }
-                    return Err(AppendFailure::Log(error));
+        let (appended, has_chores) = self.locked(log, write)?;
+        let bytes = if appended.duplicate { 0 } else { bytes };
+        self.appended(log, bytes, appended.last_offset + 1, hurry, has_chores);
+        Ok(appended)
+    }
+
+    /// Does something to the log that may fail; says as well whether chores are left to do.
+    fn locked<T>(
+        &self,
+        log: &OpenLog,
+        work: impl FnOnce(&mut Appender) -> Result<T, AppendError>,
+    ) -> Result<(T, bool), AppendFailure> {
+        let mut appender = log.appender.lock();
+        let appender = appender.as_mut().ok_or(AppendFailure::Code(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION))?;
+        match work(appender) {
+            Ok(done) => Ok((done, appender.has_chores())),
+            Err(error) => {
+                match &error {
+                    AppendError::Full(_) => self.faults.refused_full.increment(),
+                    AppendError::Fenced(_) => self.tell_fault(&log.reader),
+                    _ => {}
                 }
+                Err(AppendFailure::Log(error))
             }
-        };
+        }
+    }
+
+    /// The log ends at `end` now, `bytes` of which are new: wakes the fetches that this completes, or asks for the flush
+    /// that will.
+    fn appended(self: &Arc<Self>, log: &OpenLog, bytes: usize, end: Offset, hurry: Hurry, has_chores: bool) {
         match self.mode() {
             Mode::Sync => {
                 self.waiting.appended(bytes);
@@ -283,10 +330,10 @@ impl Partition {
                 }
             }
             mode => {
-                if !appended.duplicate {
+                if bytes > 0 {
                     self.waiters.appended(bytes);
                 }
-                let unflushed = || appended.last_offset + 1 - log.reader.durable_offset();
+                let unflushed = || end - log.reader.durable_offset();
                 let records_max = self.flush_records.load(Ordering::Relaxed);
                 // Open files wait for a sync before they may be closed in favour of others.
                 let too_many_open = log.open_segments.is_over();
@@ -298,7 +345,6 @@ impl Partition {
                 }
             }
         }
-        Ok(appended)
     }
 
     /// Whether an answer to acks=all has to wait, and if so, tells `told` when `end` is durable.

@@ -55,7 +55,7 @@ fn records_cost_no_allocation() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let mut buffer = Vec::with_capacity(4_096);
     let mut allocations = |frame: &[u8]| {
-        let caller = Caller { broker: &broker, peer_addr: address, local_addr: address };
+        let caller = Caller { broker: &broker, peer_addr: address, local_addr: address, turn: None };
         let mut answered = None;
         let lent = std::mem::take(&mut buffer);
         let info = allocation_counter::measure(|| {

@@ -30,7 +30,15 @@ fn open(disk: &Arc<MemoryDisk>) -> Arc<Broker> {
 
 fn context(broker: &Arc<Broker>, version: i16) -> Context<'_> {
     let address = SocketAddr::from(([127, 0, 0, 1], 1));
-    Context { broker, version, client_id: None, local_addr: address, peer_addr: address, correlation_id: 0 }
+    Context {
+        broker,
+        version,
+        client_id: None,
+        local_addr: address,
+        peer_addr: address,
+        turn: None,
+        correlation_id: 0,
+    }
 }
 
 async fn describe_one(

@@ -57,6 +57,7 @@ pub(super) fn context(broker: &Arc<Broker>, version: i16) -> Context<'_> {
     let address = SocketAddr::from(([127, 0, 0, 1], 9092));
     Context {
         broker,
+        turn: None,
         version,
         client_id: Some("client"),
         local_addr: address,

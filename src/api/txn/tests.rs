@@ -69,6 +69,7 @@ pub(super) fn context(broker: &Arc<Broker>, version: i16) -> Context<'_> {
     let address = SocketAddr::from(([127, 0, 0, 1], 9092));
     Context {
         broker,
+        turn: None,
         version,
         client_id: Some("client"),
         local_addr: address,
@@ -484,7 +485,8 @@ fn kip_939_the_unstable_version_is_offered_where_an_operator_wants_it() {
             let frame = b"\x00\x16\x00\x06\x00\x00\x00\x07\xff\xff\x00\
                 \x00\x00\x00\x03\xe8\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00";
             let address = SocketAddr::from(([127, 0, 0, 1], 9092));
-            let caller = crate::api::Caller { broker: &broker, local_addr: address, peer_addr: address };
+            let caller =
+                crate::api::Caller { broker: &broker, local_addr: address, peer_addr: address, turn: None };
             let answer = crate::api::answer(caller, frame, Vec::new()).await;
             assert_eq!(answer.is_ok(), newest == 6, "{answer:?}");
         }

@@ -1,7 +1,7 @@
 //! The one who writes.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use quipu_protocol::record::BatchHeader;
 
 use super::chore::{Chore, Kind, Seal};
+use super::staged::Staged;
 use super::stamp::Stamped;
 use super::{Flush, Reader, Shared};
 use crate::batch::CheckedBatch;
@@ -67,6 +68,8 @@ pub struct Appender {
     config: LogConfig,
     producers: Producers,
     active: Active,
+    /// Behind the end of the active segment.
+    staged: Staged,
     chores: VecDeque<Chore>,
     /// Segments with records above the durable offset, in order.
     unsynced: Vec<Arc<Segment>>,
@@ -124,6 +127,7 @@ pub(crate) fn start(
         config,
         producers,
         active: Active { started_ms, ..Active::new(active) },
+        staged: Staged::default(),
         chores: VecDeque::new(),
         unsynced,
         dirty,
@@ -134,7 +138,7 @@ pub(crate) fn start(
 
 impl Appender {
     /// Appends a batch: duplicates and gaps of idempotent producers are found, the batch is stamped with its offset,
-    /// written with one call, and shown to readers. `now` is the broker's wall clock.
+    /// written with one call, and shown to readers. `now` is the broker's wall clock. What was staged before goes first.
     ///
     /// After any error nothing of the batch is visible, and only [`AppendError::Fenced`] is final.
     pub fn append(
@@ -143,18 +147,58 @@ impl Appender {
         origin: Origin,
         now: Millis,
     ) -> Result<Appended, AppendError> {
+        self.admit(batch, origin, now, false)
+    }
+
+    /// Does all of [`Appender::append`] but, perhaps, the write, so that batches that came together are written together.
+    /// Until [`Appender::write_staged`], or whatever else is done next, has gone well no reader sees the batch, and nobody
+    /// may be told where it is. Errors concern this batch alone.
+    pub fn stage(
+        &mut self,
+        batch: &CheckedBatch<'_>,
+        origin: Origin,
+        now: Millis,
+    ) -> Result<Appended, AppendError> {
+        self.admit(batch, origin, now, true)
+    }
+
+    /// Writes what was staged, with one call, and shows it to readers. An error is final, and nothing of it is visible;
+    /// it is given as well to those who ask after somebody else's attempt has failed. The next start may find the first
+    /// of the batches on disk: what became of them is not known, and has to be told like that.
+    pub fn write_staged(&mut self) -> Result<(), AppendError> {
+        if let Some(fence) = self.shared.failed() {
+            self.staged.clear();
+            return Err(AppendError::Fenced(fence.clone()));
+        }
+        if self.staged.is_empty() {
+            return Ok(());
+        }
+        self.write_out(self.active.segment.file(), None)
+    }
+
+    fn admit(
+        &mut self,
+        batch: &CheckedBatch<'_>,
+        origin: Origin,
+        now: Millis,
+        may_wait: bool,
+    ) -> Result<Appended, AppendError> {
         self.check_fence().map_err(AppendError::Fenced)?;
         let header = batch.header();
         if origin != Origin::Internal {
             check_produced(header)?;
             if header.has_producer_id() {
                 if let Admission::Duplicate(mark) = self.producers.admit(header)? {
+                    if !may_wait {
+                        // It may be a duplicate of what is not written yet.
+                        self.write_staged()?;
+                    }
                     return Ok(self.duplicate(mark));
                 }
                 self.producers.check_transaction(header, origin == Origin::Transaction)?;
             }
         }
-        self.write(batch, now)
+        self.write(batch, now, may_wait)
     }
 
     /// Ends a transaction: appends its marker, and lets readers of committed records pass. `shown` says that whatever is
@@ -167,6 +211,7 @@ impl Appender {
         now: Millis,
     ) -> Result<Appended, AppendError> {
         self.check_fence().map_err(AppendError::Fenced)?;
+        self.write_staged()?;
         if self.producers.check_marker(marker)? == Ending::Repeated {
             let offset = self.end_offset() - 1;
             return Ok(Appended {
@@ -183,7 +228,7 @@ impl Appender {
         if let Err(error) = self.shared.load_aborted(&self.active.segment) {
             return Err(self.unreadable(error));
         }
-        let appended = self.write(&batch, now)?;
+        let appended = self.write(&batch, now, false)?;
         Ok(Appended { log_append_time_ms: NO_TIMESTAMP, ..self.settle(marker, appended, shown, now) })
     }
 
@@ -208,8 +253,13 @@ impl Appender {
         appended
     }
 
-    /// Stamps a batch that has been found good, writes it, and shows it.
-    fn write(&mut self, batch: &CheckedBatch<'_>, now: Millis) -> Result<Appended, AppendError> {
+    /// Stamps a batch that has been found good, and writes and shows it, or leaves that for later if it `may_wait`.
+    fn write(
+        &mut self,
+        batch: &CheckedBatch<'_>,
+        now: Millis,
+        may_wait: bool,
+    ) -> Result<Appended, AppendError> {
         let header = batch.header();
         let size = header.size_bytes() as u64;
         let limit = self.config.segment_limit();
@@ -217,20 +267,13 @@ impl Appender {
             return Err(AppendError::TooLarge { size_bytes: size, limit_bytes: limit });
         }
         let file = self.make_room(header, size, now)?;
-        let stamped = Stamped::new(batch, self.end_offset(), &self.config, now);
-        let position = self.active.segment.size_bytes();
+        let stamped = Stamped::new(batch, self.next_offset(), &self.config, now);
         self.dirty = true;
-        if let Err(error) = file.write_at(&mut stamped.parts(), position) {
-            if crate::planted::planted("no-fence-after-write-error") {
-                return Err(AppendError::Io(error));
-            }
-            return Err(AppendError::Fenced(self.shared.set_fence("write", &error)));
+        if may_wait && self.staged.has_room(size) {
+            self.staged.push(&stamped);
+        } else {
+            self.write_out(Ok(file), Some(&stamped))?;
         }
-        if header.has_producer_id() {
-            self.shared.set_first_open(self.producers.first_open_with(&stamped.header));
-        }
-        self.active.segment.publish(&stamped.header);
-        self.shared.end.store(stamped.header.last_offset() + 1, Ordering::Release);
         self.active.started_ms.get_or_insert(now);
         self.producers.record(&stamped.header, now, self.config.max_producers);
         Ok(Appended {
@@ -240,6 +283,39 @@ impl Appender {
             duplicate: false,
             log_start_offset: self.shared.log_start(),
         })
+    }
+
+    /// Writes what is staged and one batch more, for which room was made, and shows all of it.
+    fn write_out(
+        &mut self,
+        file: io::Result<Arc<dyn DiskFile>>,
+        last: Option<&Stamped<'_>>,
+    ) -> Result<(), AppendError> {
+        let segment = &self.active.segment;
+        let [head, records] = last.map_or([IoSlice::new(&[]); 2], Stamped::parts);
+        let mut parts = [self.staged.part(), head, records];
+        if let Err(error) = file.and_then(|file| file.write_at(&mut parts, segment.size_bytes())) {
+            self.staged.clear();
+            if crate::planted::planted("no-fence-after-write-error") {
+                return Err(AppendError::Io(error));
+            }
+            return Err(AppendError::Fenced(self.shared.set_fence("write", &error)));
+        }
+        let last = last.map(|stamped| &stamped.header);
+        let mut headers = self.staged.headers().iter().chain(last);
+        if headers.clone().any(BatchHeader::has_producer_id) {
+            // Those that were staged have been recorded; the last has not.
+            let open = self.producers.first_open();
+            let open = open.or_else(|| last.and_then(|last| self.producers.first_open_with(last)));
+            self.shared.set_first_open(open);
+        }
+        headers.by_ref().for_each(|header| segment.publish(header));
+        drop(headers);
+        self.shared.end.store(segment.end_offset(), Ordering::Release);
+        if !self.staged.is_empty() {
+            self.staged.clear();
+        }
+        Ok(())
     }
 
     fn duplicate(&self, mark: BatchMark) -> Appended {
@@ -267,6 +343,7 @@ impl Appender {
         now: Millis,
     ) -> Result<Arc<dyn DiskFile>, AppendError> {
         if self.must_roll(header, size, now) {
+            self.write_staged()?;
             self.roll_now();
         }
         let segment = &self.active.segment;
@@ -290,7 +367,7 @@ impl Appender {
             self.unsynced.retain(|segment| segment.end_offset() > durable);
             self.unsynced.push(Arc::clone(segment));
         }
-        let end = segment.size_bytes() + size;
+        let end = segment.size_bytes() + self.staged.size_bytes() + size;
         if end > self.active.reserved {
             self.reserve(&*file, end).map_err(full_or_io)?;
         }
@@ -328,11 +405,11 @@ impl Appender {
 
     fn must_roll(&mut self, header: &BatchHeader, size: u64, now: Millis) -> bool {
         let segment = &self.active.segment;
-        let used = segment.size_bytes();
+        let used = segment.size_bytes() + self.staged.size_bytes();
         if used == 0 {
             return false;
         }
-        let last = segment.end_offset().saturating_add(header.last_offset_delta.into());
+        let last = self.next_offset().saturating_add(header.last_offset_delta.into());
         if used + size > self.config.segment_limit() || last - segment.base_offset() > i64::from(i32::MAX) {
             return true;
         }
@@ -343,6 +420,9 @@ impl Appender {
 
     /// Closes the active segment, if it holds anything, and begins a new one.
     pub fn roll(&mut self) -> Result<(), Fence> {
+        self.check_fence()?;
+        // If that fails, the fence is met next.
+        let _ = self.write_staged();
         self.check_fence()?;
         if self.active.segment.size_bytes() > 0 {
             self.roll_now();
@@ -471,6 +551,8 @@ impl Appender {
 
     /// The work of making everything durable that has been appended so far.
     pub fn flush(&mut self) -> Flush {
+        // If that fails, the log is fenced, which the flush will find.
+        let _ = self.write_staged();
         let durable = self.shared.durable();
         self.unsynced.retain(|segment| segment.end_offset() > durable);
         // Nobody writes while this has the appender: a sync from here on confirms what was written.
@@ -493,9 +575,13 @@ impl Appender {
         &self.config
     }
 
-    /// Offset that the next record gets.
+    /// Offset behind the last record that was written: the next one's, unless something is staged.
     pub fn end_offset(&self) -> Offset {
         self.active.segment.end_offset()
+    }
+
+    fn next_offset(&self) -> Offset {
+        self.staged.end_offset().unwrap_or_else(|| self.end_offset())
     }
 
     /// Why the log takes no more, if it does not.
@@ -516,6 +602,8 @@ impl Appender {
     /// Finishes everything and records where the log ends, so that opening it again need not scan. Readers stay usable.
     /// A log that did not change since it was opened is not touched; one that is damaged is no worse afterwards.
     pub fn close(mut self) -> io::Result<()> {
+        // If that fails, the fence is met next.
+        let _ = self.write_staged();
         if let Some(fence) = self.shared.failed() {
             return Err(io::Error::other(fence.to_string()));
         }

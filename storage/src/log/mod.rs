@@ -22,6 +22,7 @@ mod clean;
 mod flush;
 mod reader;
 mod scrub;
+mod staged;
 mod stamp;
 
 pub(crate) use appender::start;
