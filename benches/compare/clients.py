@@ -4,12 +4,16 @@ None of the clients is ours: librdkafka's rdkafka_performance, Kafka's ProducerP
 under `go/load`, which only counts and waits.
 """
 
+import contextlib
 import json
+import mmap
 import os
 import re
 import shutil
 import subprocess
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -36,6 +40,48 @@ def run(command, limit_s=180, **options):
     if done.returncode:
         raise Failed(f"{command[0]} ended with {done.returncode}: {(done.stderr or done.stdout).strip()[-600:]}")
     return done.stdout + done.stderr
+
+
+class Busy:
+    """How busy the busiest thread of a process is, looked at every now and then while it runs."""
+
+    EVERY_S = 0.02
+
+    def __init__(self, pid):
+        self.folder, self.seen = Path(f"/proc/{pid}/task"), []
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._watch)
+        self.thread.start()
+
+    def _watch(self):
+        while not self.over.wait(self.EVERY_S):
+            ran = {}
+            with contextlib.suppress(OSError):
+                for task in self.folder.iterdir():
+                    with contextlib.suppress(OSError, ValueError, IndexError):
+                        # Run, and then waited for a core: it had something to do in both.
+                        fields = (task / "schedstat").read_text().split()
+                        ran[task.name] = (int(fields[0]) / 1e9, int(fields[1]) / 1e9)
+                self.seen.append((time.monotonic(), ran))
+
+    def share(self, seconds):
+        """Of the busiest `seconds` of the process, which are those of its work: the share in which that thread ran or waited for a core."""
+        self.over.set()
+        self.thread.join()
+        looks = [look for look in self.seen if look[1]]
+        shares = []
+        for n, (last, end) in enumerate(looks):
+            first, begin = next(((at, ran) for at, ran in reversed(looks[:n]) if last - at >= seconds), (None, None))
+            if first is not None:
+                shares += [(sum(end[task]) - sum(begin.get(task, (0, 0)))) / (last - first) for task in end]
+        return min(max(shares), 1.0) if shares else None
+
+
+def warm_memory(mib):
+    """Takes so much memory and gives it back. Where the host of a virtual machine takes free pages away, whoever touches one next waits for
+    the host, which may cost three times what is measured; and who that is would be chance."""
+    with mmap.mmap(-1, mib << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE):
+        pass
 
 
 def prepare():
@@ -116,11 +162,24 @@ def rdkafka_produce(broker, topic, count, size, codec="none", partition=0, **set
 def rdkafka_consume(broker, topic, count):
     """Seconds from the first to the last of `count` records of partition 0."""
     command = [BIN / "rdkafka_performance", "-C", "-t", topic, "-b", broker.address, "-p", 0, "-o", "beginning", "-c", count, *RDKAFKA]
-    told = run([*command, "-X", "fetch.wait.max.ms=100", "-X", "queued.max.messages.kbytes=65536"])
+    words = [str(word) for word in [*command, "-X", "fetch.wait.max.ms=100", "-X", "queued.max.messages.kbytes=65536"]]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        busy = Busy(process.pid)
+        try:
+            told = process.communicate(timeout=180)[0]
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise Failed(f"no end within 180 s: {' '.join(words)}") from None
+        finally:
+            busy.over.set()
     found = re.search(r"(\d+) messages \(\d+ bytes\) consumed in (\d+)ms", told)
     if not found or int(found[1]) < count:
         raise Failed(f"rdkafka_performance read {found[1] if found else 'nothing'} of {count}: {told[-400:]}")
-    return max(int(found[2]), 1) / 1000
+    seconds = max(int(found[2]), 1) / 1000
+    out = {"seconds": seconds}
+    if (share := busy.share(seconds)) is not None:
+        out["client_busy"] = share
+    return out
 
 
 def rdkafka_latency(broker, topic, rate, seconds, size=100):

@@ -1,8 +1,9 @@
-"""W1 to W12: what is asked of each broker. A workload is a function; what it measures goes through `Run.each`.
+"""W1 to W13: what is asked of each broker. A workload is a function; what it measures goes through `Run.each`.
 
 `run.scale` holds how much a run does; long forms are reached by options, and a short form says its size in the name of its case.
 """
 
+import contextlib
 import random
 import sys
 import threading
@@ -57,7 +58,7 @@ def w3(run):
     small, large = run.scale.small_records, run.scale.large_records
     for label, count, size in (("100B", small, 100), ("1KiB", large, 1024)):
         run.written(f"{label}-none", count, size)
-        run.each(f"rdkafka, {label}, hot", lambda b, t, c=count: {"seconds": clients.rdkafka_consume(b, t, c)}, count, needs="consume", read=f"{label}-none")
+        run.each(f"rdkafka, {label}, hot", lambda b, t, c=count: clients.rdkafka_consume(b, t, c), count, needs="consume", read=f"{label}-none")
     if run.scale.java:
         run.each("ConsumerPerformance, 100B, hot", lambda b, t: {"seconds": clients.java_consume(b, t, small)}, small, needs="consume", read="100B-none", rounds=1)
 
@@ -66,7 +67,7 @@ def w3(run):
         broker.forget_cache()
         broker.start()
         run.reset(broker)
-        return {"seconds": clients.rdkafka_consume(broker, topic, large)}
+        return clients.rdkafka_consume(broker, topic, large)
 
     run.each("rdkafka, 1KiB, cold (restarted, page cache dropped)", cold, large, needs="cold", read="1KiB-none", rounds=1)
 
@@ -247,3 +248,54 @@ def w12(run):
     count = run.scale.fanout_records
     run.written("fanout", count, 100)
     run.each(f"franz-go, 100 x {short(count)} x 100B", loaded("fanout", clients=100, each=count), 100 * count, needs="fanout", read="fanout", rounds=1)
+
+
+@workload("W13", "does a record cost more beside more of them")
+def w13(run):
+    """The same requests by the same client, to more partitions and to longer logs. Only ours: it is compared with itself.
+
+    100 GiB take too long to write, and more disk than many have. What grows with a log is the number of its segments and the index of each:
+    so one log is of one long segment, and one of a thousand short ones, which is as many as a TiB in segments of the usual size."""
+    count, many = run.scale.growth_requests, wire.batch([b"x" * 100] * 36)
+
+    def ask_all(connection, frames):
+        """Sixteen at a time, so that sleeping and waking are not what is measured."""
+        for at in range(0, len(frames), 16):
+            part = frames[at : at + 16]
+            connection.send(b"".join(part))
+            for _ in part:
+                connection.receive()
+
+    def timed(broker, frames):
+        with contextlib.closing(wire.Connection(("127.0.0.1", broker.port))) as connection:
+            clients.warm_memory(768)
+            run.reset(broker)
+            ask_all(connection, frames)
+        return {"us_per_op": (broker.cpu_s() - run.cpu_before) * 1e6 / len(frames)}
+
+    def turn_about(topic, partitions, requests):
+        frames = [wire.produce(topic, many, partition) for partition in range(partitions)]
+        return [frames[n % partitions] for n in range(requests)]
+
+    def spread(broker, topic, partitions):
+        with contextlib.closing(wire.Connection(("127.0.0.1", broker.port))) as connection:
+            ask_all(connection, turn_about(topic, partitions, partitions))
+        return timed(broker, turn_about(topic, partitions, count))
+
+    def long(broker, topic, mib, what):
+        random.seed(mib)
+        requests = (mib << 20) // len(many)
+        with contextlib.closing(wire.Connection(("127.0.0.1", broker.port))) as connection:
+            ask_all(connection, turn_about(topic, 1, requests))
+        if what == "produce":
+            return timed(broker, turn_about(topic, 1, count))
+        last = requests * 36 - 1_000
+        return timed(broker, [wire.fetch(topic, random.randrange(last), 16 << 10) for _ in range(count // 2)])
+
+    among = [broker for broker in run.brokers if broker.name == "quipu"]
+    for partitions in (1, 10, 100, 1_000):
+        run.each(f"produce 4 KiB, {partitions:,} partitions in turn", lambda b, t, p=partitions: spread(b, t, p), None, partitions=partitions, among=among)
+    sizes = ((1, {}, ""), (64, {}, ""), (run.scale.growth_mib, {}, " in one segment"), (run.scale.growth_mib, {"segment.bytes": run.scale.growth_mib << 10}, " in 1,000 segments"))
+    for what in ("produce 4 KiB", "fetch 16 KiB"):
+        for mib, configs, form in sizes:
+            run.each(f"{what}, log of {mib:,} MiB{form}", lambda b, t, m=mib, w=what: long(b, t, m, w.split()[0]), None, among=among, configs=configs, rounds=1)
