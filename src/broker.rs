@@ -232,8 +232,7 @@ impl Broker {
         if let Some(catalog) = &*broker.catalog.lock() {
             broker.groups.set_consumer_times(consumer_times(catalog.state(), &settings));
         }
-        crate::internal::offsets::replay(&broker);
-        crate::internal::transactions::replay(&broker, was_killed);
+        broker.metrics.by_api.switch(settings.request_metrics);
         Ok(broker)
     }
 
@@ -566,6 +565,7 @@ impl Broker {
             self.config.set_dynamic(dynamic(state, self.node_id()));
             self.groups.set_settings(group_settings(&self.settings()));
             self.transactions.set_settings(transactions_settings(&self.settings()));
+            self.metrics.by_api.switch(self.settings().request_metrics);
         }
         if let Resource::Broker(_) | Resource::Group(_) = resource {
             self.groups.set_consumer_times(consumer_times(state, &self.settings()));

@@ -70,5 +70,16 @@ pub fn status(broker: &Broker) -> String {
     for (name, counter) in counters {
         text.push_str(&format!("quipu_{name}_total {}\n", counter.get()));
     }
-    text
+    text + &requests(broker)
+}
+
+/// What each kind of request cost, as a table, or how to have that measured.
+pub fn requests(broker: &Broker) -> String {
+    match broker.metrics.by_api.is_on() {
+        true => format!("{}\n", broker.metrics.by_api),
+        false => format!(
+            "requests are not measured by kind: quipu config set broker {} quipu.request.metrics=true begins it\n",
+            broker.node_id()
+        ),
+    }
 }

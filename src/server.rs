@@ -112,6 +112,9 @@ impl Server {
         if let Some(net) = Arc::into_inner(net) {
             net.join();
         }
+        if broker.metrics.by_api.is_on() {
+            let _ = io::stderr().write_all(health::requests(&broker).as_bytes());
+        }
         broker.close()
     }
 }

@@ -54,6 +54,8 @@ pub struct Settings {
     pub keeps_acls: bool,
     /// `unstable.api.versions.enable`
     pub unstable_versions: bool,
+    /// `quipu.request.metrics`
+    pub request_metrics: bool,
 }
 
 /// Threads, connections and requests.
@@ -287,6 +289,7 @@ impl Settings {
             },
             keeps_acls,
             unstable_versions: layers.boolean("unstable.api.versions.enable"),
+            request_metrics: layers.boolean("quipu.request.metrics"),
         };
         check.ordered("group.min.session.timeout.ms", "group.max.session.timeout.ms");
         for kind in ["consumer", "share", "streams"] {

@@ -27,6 +27,7 @@ use super::frame::{FrameLimits, frame_bytes};
 use super::load::Gauge;
 use crate::api;
 use crate::broker::Broker;
+use crate::metrics::{Watch, Watched};
 use crate::topic::durable::Awaited;
 use crate::topic::{AppendFailure, Turn};
 
@@ -89,7 +90,7 @@ pub(super) async fn serve(
         peer,
         local,
         input: Input { bytes: Vec::new(), start: 0 },
-        output: Output { frames: Vec::new(), bytes: 0 },
+        output: Output { frames: Vec::new(), bytes: 0, watch: None },
         held: VecDeque::new(),
         turn: Turn::default(),
         room: None,
@@ -143,6 +144,7 @@ impl Connection<'_> {
         let mut is_stopping = false;
         loop {
             if !is_stopping {
+                Watch::turn(&mut self.output.watch, self.broker, !self.held.is_empty());
                 self.answer_all(limits).await?;
             }
             self.output.flush(&mut self.stream, &self.pool).await.map_err(lost)?;
@@ -201,23 +203,31 @@ impl Connection<'_> {
                     turn: Some(&self.turn),
                 };
                 let mut answer = pin!(api::answer(caller, frame, self.pool.take()));
-                match poll_once(answer.as_mut()).await {
+                let began = self.output.watch.as_ref().map(|watch| watch.begin(frame));
+                let first = poll_once(answer.as_mut()).await;
+                if let (Some(watch), Some(began)) = (&self.output.watch, began) {
+                    watch.after_work(began, first.is_some());
+                }
+                match first {
                     Some(answered) => answered,
                     // It waits for something: send meanwhile what is ready, and watch for the peer to leave.
-                    None => loop {
-                        // From here on nothing is gathered: what this request appends next is written at once.
-                        self.turn.set_goes_on(false);
-                        self.turn.end().map_err(withheld)?;
-                        self.output.flush(&mut self.stream, &self.pool).await.map_err(lost)?;
-                        tokio::select! {
-                            biased;
-                            answered = &mut answer => break answered,
-                            outcome = front_durable(&mut self.held), if !self.held.is_empty() => {
-                                release(outcome, &mut self.held, &mut self.output)?;
+                    None => {
+                        let mut answer = Watched::new(answer, self.output.watch.as_ref());
+                        loop {
+                            // From here on nothing is gathered: what this request appends next is written at once.
+                            self.turn.set_goes_on(false);
+                            self.turn.end().map_err(withheld)?;
+                            self.output.flush(&mut self.stream, &self.pool).await.map_err(lost)?;
+                            tokio::select! {
+                                biased;
+                                answered = &mut answer => break answered,
+                                outcome = front_durable(&mut self.held), if !self.held.is_empty() => {
+                                    release(outcome, &mut self.held, &mut self.output)?;
+                                }
+                                () = peer_left(&self.stream) => return Err(None),
                             }
-                            () = peer_left(&self.stream) => return Err(None),
                         }
-                    },
+                    }
                 }
             };
             let api::Answer { frame, awaited } = answered.map_err(|close| Some(close.to_string()))?;
@@ -418,10 +428,15 @@ impl Input {
 struct Output {
     frames: Vec<Frame>,
     bytes: usize,
+    /// Where their time goes, if somebody wants to know.
+    watch: Option<Rc<Watch>>,
 }
 
 impl Output {
     fn push(&mut self, frame: Option<Frame>) {
+        if let Some(watch) = &self.watch {
+            watch.release(frame.as_ref());
+        }
         if let Some(frame) = frame {
             self.bytes += frame.len();
             self.frames.push(frame);
@@ -447,7 +462,12 @@ impl Output {
                     break;
                 }
             }
-            match stream.try_write_vectored(&slices[..count]) {
+            let before = self.watch.as_ref().and_then(|watch| watch.before_write());
+            let taken = stream.try_write_vectored(&slices[..count]);
+            if let (Some(watch), Some(before)) = (&self.watch, before) {
+                watch.after_write(before);
+            }
+            match taken {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => written += n,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -459,6 +479,9 @@ impl Output {
             }
         }
         self.bytes = 0;
+        if let Some(watch) = &self.watch {
+            watch.sent();
+        }
         for frame in self.frames.drain(..) {
             pool.give(frame.into_buffer());
         }

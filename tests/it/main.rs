@@ -11,6 +11,7 @@ mod full;
 mod groups;
 mod process;
 mod produce;
+mod requests;
 mod restart;
 mod start;
 mod versions;

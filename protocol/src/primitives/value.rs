@@ -127,7 +127,7 @@ impl Decode<'_> for ErrorCode {
 impl Encode for ErrorCode {
     #[inline]
     fn encode(&self, w: &mut Writer, _: i16) {
-        w.put_i16(self.0);
+        w.put_error_code(*self);
     }
 }
 

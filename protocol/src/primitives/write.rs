@@ -1,6 +1,7 @@
 //! The writer, and what it makes.
 
 use super::read::MAX_STRING_BYTES;
+use crate::error_code::ErrorCode;
 use bytes::Bytes;
 use std::io::IoSlice;
 
@@ -9,6 +10,7 @@ use std::io::IoSlice;
 pub struct Writer {
     buffer: Vec<u8>,
     parts: Vec<(usize, Bytes)>,
+    error: ErrorCode,
     /// Whether lengths are compact and structs end with tagged fields. Top-level messages set it.
     pub flexible: bool,
 }
@@ -27,14 +29,14 @@ impl Writer {
     /// An empty writer.
     #[must_use]
     pub const fn new() -> Self {
-        Self { buffer: Vec::new(), parts: Vec::new(), flexible: false }
+        Self { buffer: Vec::new(), parts: Vec::new(), error: ErrorCode::NONE, flexible: false }
     }
 
     /// An empty writer that uses the memory of `buffer`, for example from [`Frame::into_buffer`].
     #[must_use]
     pub fn with_buffer(mut buffer: Vec<u8>) -> Self {
         buffer.clear();
-        Self { buffer, parts: Vec::new(), flexible: false }
+        Self { buffer, parts: Vec::new(), error: ErrorCode::NONE, flexible: false }
     }
 
     /// The number of bytes written, shared record bytes included.
@@ -52,7 +54,7 @@ impl Writer {
     /// What was written, in pieces.
     #[must_use]
     pub fn into_frame(self) -> Frame {
-        Frame { head: self.buffer, parts: self.parts }
+        Frame { head: self.buffer, parts: self.parts, error: self.error }
     }
 
     /// What was written, in one piece; copies shared record bytes.
@@ -78,6 +80,15 @@ impl Writer {
         put_i64: i64;
         /// Writes a double.
         put_f64: f64;
+    }
+
+    /// Writes an error code, and remembers the first that is one, for [`Frame::error`].
+    #[inline]
+    pub fn put_error_code(&mut self, code: ErrorCode) {
+        if self.error == ErrorCode::NONE {
+            self.error = code;
+        }
+        self.put_i16(code.0);
     }
 
     /// Writes bytes without a length.
@@ -197,6 +208,8 @@ pub struct Frame {
     pub head: Vec<u8>,
     /// Record bytes and the position in `head` in front of which they belong, in order.
     pub parts: Vec<(usize, Bytes)>,
+    /// The first error code in it that is not [`ErrorCode::NONE`].
+    pub error: ErrorCode,
 }
 
 impl Frame {
@@ -276,6 +289,19 @@ mod tests {
             let rest: Vec<u8> = frame.io_slices(skip).flat_map(|slice| slice.to_vec()).collect();
             assert_eq!(rest, expected[skip..]);
         }
+    }
+
+    #[test]
+    fn the_first_error_is_remembered() {
+        let mut w = Writer::new();
+        for code in [ErrorCode::NONE, ErrorCode::OFFSET_OUT_OF_RANGE, ErrorCode::NONE, ErrorCode(7)] {
+            w.put_error_code(code);
+        }
+        let frame = w.into_frame();
+        assert_eq!(
+            (frame.error, &frame.head[..]),
+            (ErrorCode::OFFSET_OUT_OF_RANGE, &[0, 0, 0, 1, 0, 0, 0, 7][..])
+        );
     }
 
     #[test]

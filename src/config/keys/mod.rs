@@ -283,6 +283,7 @@ mod tests {
         "quipu.durability",
         "quipu.durability.interval.ms",
         "quipu.replication.factor",
+        "quipu.request.metrics",
         "quipu.scrub.bytes.per.second",
         "quipu.sync.method",
         "replica.alter.log.dirs.io.max.bytes.per.second",

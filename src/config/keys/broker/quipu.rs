@@ -2,7 +2,7 @@
 
 use crate::config::keys::{ConfigKey, key};
 use crate::config::value::Allowed::{Any, AtLeast, OneOf};
-use crate::config::value::ValueType::{Long, String};
+use crate::config::value::ValueType::{Boolean, Long, String};
 
 /// The rows: a line for the key, a line for its documentation.
 #[rustfmt::skip]
@@ -13,6 +13,8 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("When an acks=all answer may leave: after the data was synced to the disk (sync), at once with a sync every quipu.durability.interval.ms (interval), or at once with syncing left to the operating system (os). A topic can set its own."),
     key("quipu.durability.interval.ms", Long, Some("1000"), AtLeast(1)).cluster_wide().acts()
         .doc("Time between syncs of a log whose durability is interval, in milliseconds. A topic's flush.ms goes before it."),
+    key("quipu.request.metrics", Boolean, Some("false"), Any).cluster_wide().acts()
+        .doc("Whether the broker measures, for each kind of request, how many there were, where their time went and what processor time they took. SIGUSR1 writes the figures to standard error, and so does a clean stop."),
     key("quipu.scrub.bytes.per.second", Long, Some("4194304"), AtLeast(0)).cluster_wide().acts()
         .doc("How much of what was written long ago is read and compared with its checksums in a second, to find what a disk has lost before somebody needs it; 0 is nothing. A partition with damage becomes read-only."),
     key("quipu.sync.method", String, Some("fdatasync"), OneOf(&["fdatasync", "syncfs"])).acts()

@@ -1,4 +1,13 @@
 //! Counters: what happened since the start. Cheap enough for every request (one relaxed addition).
+//! What costs more, [`RequestMetrics`], has a switch.
+
+mod histogram;
+mod report;
+mod requests;
+
+pub use histogram::{Histogram, Times};
+pub use requests::{ApiMetrics, RequestMetrics};
+pub(crate) use requests::{Watch, Watched, thread_cpu};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,6 +26,10 @@ impl Counter {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
 
+    fn clear(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
     /// The count so far.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -28,6 +41,8 @@ impl Counter {
 pub struct Metrics {
     /// Requests with a readable header and a known key.
     pub requests: Counter,
+    /// Where the time of requests goes, for each API.
+    pub by_api: RequestMetrics,
     /// Connections accepted.
     pub connections_opened: Counter,
     /// Connections that ended, for whatever reason.
