@@ -3,6 +3,7 @@
 //! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
 mod acl;
+mod bench;
 mod calendar;
 mod cluster;
 mod config;
@@ -88,6 +89,8 @@ enum Command {
     Acl(acl::AclArgs),
     /// Show the cluster: brokers, features, versions.
     Cluster(cluster::ClusterArgs),
+    /// Measure disk, network, broker and client, and say which is the limit.
+    Bench(bench::BenchArgs),
     /// Look inside segment files, without a broker.
     Dump(dump::DumpArgs),
     /// Check a data directory without starting a broker; give up what is lost.
@@ -120,6 +123,7 @@ pub fn main() -> ExitCode {
         Some(Command::User(args)) => user::run(args),
         Some(Command::Acl(args)) => acl::run(args),
         Some(Command::Cluster(args)) => cluster::run(args),
+        Some(Command::Bench(args)) => bench::run(args),
         Some(Command::Dump(args)) => dump::run(args),
         Some(Command::Verify(args)) => verify::run(args),
     };

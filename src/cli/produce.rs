@@ -89,7 +89,7 @@ pub(super) struct ProduceArgs {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Compression {
+pub(super) enum Compression {
     None,
     Gzip,
     Snappy,
@@ -110,7 +110,7 @@ impl From<Compression> for Codec {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum AcksArg {
+pub(super) enum AcksArg {
     /// All in-sync replicas.
     #[value(alias = "-1")]
     All,
@@ -120,6 +120,16 @@ enum AcksArg {
     /// Nobody: errors go unseen.
     #[value(alias = "0")]
     None,
+}
+
+impl From<AcksArg> for Acks {
+    fn from(acks: AcksArg) -> Self {
+        match acks {
+            AcksArg::All => Self::All,
+            AcksArg::Leader => Self::Leader,
+            AcksArg::None => Self::None,
+        }
+    }
 }
 
 fn header(text: &str) -> Result<(String, Option<String>), String> {
@@ -154,11 +164,7 @@ pub(super) fn run(args: ProduceArgs) -> Result<(), Failure> {
     let mut cluster = args.connect.open()?;
     let options = ProducerOptions {
         codec: args.compression.into(),
-        acks: match args.acks {
-            AcksArg::All => Acks::All,
-            AcksArg::Leader => Acks::Leader,
-            AcksArg::None => Acks::None,
-        },
+        acks: args.acks.into(),
         idempotent: !args.no_idempotence,
         batch_bytes: args.batch_bytes as usize,
         delivery_timeout: Duration::from_secs(args.delivery_timeout),

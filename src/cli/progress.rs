@@ -31,6 +31,11 @@ impl Progress {
         Self::new(total, template)
     }
 
+    /// Counts steps of `total`; what a step is, [`Progress::note`] says.
+    pub(super) fn steps(total: u64) -> Self {
+        Self::new(Some(total), "{bar:30} {msg}")
+    }
+
     fn new(total: Option<u64>, template: &str) -> Self {
         let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr_with_hz(REDRAW_PER_SECOND));
         if !stderr().is_terminal() {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -256,6 +257,13 @@ impl Connection {
 
     fn malformed(&self, api: &'static str, detail: impl std::fmt::Display) -> ClientError {
         ClientError::Malformed { address: self.address.clone(), api, detail: detail.to_string() }
+    }
+}
+
+/// For waiting on several at once. It is readable when an answer to [`Connection::send`] has come, at least its beginning.
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
     }
 }
 

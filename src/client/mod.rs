@@ -18,6 +18,7 @@ mod offsets;
 mod partitioner;
 mod producer;
 
+pub(crate) use cluster::topic_name;
 pub use cluster::{Cluster, Node, PartitionInfo, TopicInfo};
 pub use connection::{Connection, Feature, Options};
 pub use consumer::{Consumer, Isolation, Record};

@@ -33,7 +33,8 @@ pub enum Acks {
 }
 
 impl Acks {
-    fn number(self) -> i16 {
+    /// Kafka's number of it.
+    pub fn number(self) -> i16 {
         match self {
             Self::None => 0,
             Self::Leader => 1,

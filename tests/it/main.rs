@@ -2,6 +2,7 @@
 
 mod allocations;
 mod bad_input;
+mod bench;
 mod cli;
 mod cli_admin;
 mod client;
