@@ -34,12 +34,19 @@ impl Disk for DirectoryDisk {
     }
 
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
-        let file = OpenOptions::new()
+        let opened = OpenOptions::new()
             .read(true)
             .write(true)
             .create(mode != OpenMode::Existing)
             .truncate(mode == OpenMode::Truncate)
-            .open(path)?;
+            .open(path);
+        let file = match opened {
+            // What a file system does after an error. All that is there can still be read; who writes is told then.
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem && mode != OpenMode::Truncate => {
+                File::open(path)?
+            }
+            other => other?,
+        };
         Ok(Arc::new(SystemFile::new(file, true)))
     }
 
@@ -225,9 +232,7 @@ impl DiskFile for SystemFile {
         if !self.on_disk {
             return Ok(None);
         }
-        // Not by its name, which may stand for another file by now.
-        let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-        match File::open(path) {
+        match self.open_for_reading() {
             Ok(file) => Ok(Some(Arc::new(PassingFile::new(file)))),
             // Without /proc the cache is disturbed a little.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -236,13 +241,24 @@ impl DiskFile for SystemFile {
     }
 
     fn map(&self, size_bytes: u64) -> io::Result<Map> {
-        Map::new(Arc::clone(&self.file), size_bytes)
+        match Map::new(Arc::clone(&self.file), size_bytes) {
+            // ext4 that became read-only after an error maps nothing for who has the file open for writing (Linux 6.14).
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                Map::new(Arc::new(self.open_for_reading()?), size_bytes)
+            }
+            other => other,
+        }
     }
 }
 
 impl SystemFile {
     pub(super) fn modified_ms(&self) -> io::Result<Millis> {
         Ok(modified_ms(&self.file.metadata()?))
+    }
+
+    /// Not by its name, which may stand for another file by now.
+    fn open_for_reading(&self) -> io::Result<File> {
+        File::open(format!("/proc/self/fd/{}", self.file.as_raw_fd()))
     }
 
     fn extend(&self, to: u64) -> io::Result<()> {
