@@ -1,6 +1,6 @@
 //! What must be true of a log, kept as a list of batches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use quipu_protocol::record::{Attributes, BatchBuilder};
 use quipu_storage::record::OpenBatch;
@@ -75,10 +75,12 @@ pub struct Model {
 struct Read {
     batches: Vec<(i64, i64)>,
     records: BTreeMap<i64, (String, Option<String>)>,
+    /// Offsets of transactions' ends.
+    markers: BTreeSet<i64>,
 }
 
 fn read_all(reader: &Reader) -> Read {
-    let mut read = Read { batches: Vec::new(), records: BTreeMap::new() };
+    let mut read = Read { batches: Vec::new(), records: BTreeMap::new(), markers: BTreeSet::new() };
     let (start, end) = (reader.log_start_offset(), reader.end_offset());
     let mut next = start;
     while next < end {
@@ -93,6 +95,9 @@ fn read_all(reader: &Reader) -> Read {
                 header.base_offset
             );
             read.batches.push((header.base_offset, header.last_offset()));
+            if header.attributes.is_control() {
+                read.markers.insert(header.base_offset);
+            }
             let open = OpenBatch::new(&batch, 1 << 20).unwrap();
             for record in open.records().filter(|_| !header.attributes.is_control()) {
                 let record = record.unwrap();
@@ -242,11 +247,25 @@ impl Model {
                 assert_eq!(reader.offset_for_timestamp(at, end).unwrap(), wanted, "time {at}");
             }
         }
-        self.check_transactions(reader, &aborted, start);
+        self.check_transactions(reader, &aborted, start, &found);
         self.check_producers(appender, start);
     }
 
-    fn check_transactions(&self, reader: &Reader, aborted: &[(i64, i64, i64)], start: i64) {
+    fn check_transactions(&self, reader: &Reader, aborted: &[(i64, i64, i64)], start: i64, found: &Read) {
+        // Compaction takes a marker away when nothing is left that it ends; nobody has to be told of it any more.
+        let is_gone = |marker: i64| marker < self.compacted && !found.markers.contains(&marker);
+        for (producer, first, marker) in aborted.iter().filter(|(.., marker)| is_gone(*marker)) {
+            let is_of = |source| matches!(source, Source::Transaction { producer_id, .. } if producer_id == *producer);
+            let left = self.batches.iter().filter(|batch| batch.base < *marker && is_of(batch.source)).any(
+                |batch| {
+                    batch.base >= *first && found.records.range(batch.base..=batch.last()).next().is_some()
+                },
+            );
+            assert!(
+                !left || *marker < start,
+                "C4: aborted records are left without their marker at {marker}"
+            );
+        }
         // What lies below the log start may be forgotten in part (I4).
         let open: Vec<_> =
             [11, 12].into_iter().filter_map(|producer| self.open_transaction(producer)).collect();
@@ -259,8 +278,13 @@ impl Model {
             .iter()
             .map(|aborted| (aborted.producer_id, aborted.first_offset, aborted.last_offset))
             .filter(|(_, _, marker)| !aborted.iter().any(|(_, first, last)| last == marker && *first < start))
+            .filter(|(_, _, marker)| !is_gone(*marker))
             .collect();
-        let wanted: Vec<_> = aborted.iter().filter(|(_, first, _)| *first >= start).copied().collect();
+        let wanted: Vec<_> = aborted
+            .iter()
+            .filter(|(_, first, marker)| *first >= start && !is_gone(*marker))
+            .copied()
+            .collect();
         assert_eq!(listed, wanted, "T9: aborted transactions");
     }
 
