@@ -192,6 +192,8 @@ struct Queue {
     partitions: VecDeque<Arc<Partition>>,
     threads: usize,
     idle: usize,
+    /// How many of the idle threads have been called and are on their way.
+    called: usize,
 }
 
 impl Flushers {
@@ -242,7 +244,10 @@ impl Shared {
     fn enqueue(this: &Arc<Self>, partition: Arc<Partition>) {
         let mut queue = this.queue.lock();
         queue.partitions.push_back(partition);
-        if queue.idle > 0 {
+        // A thread that has been called is idle until it gets the lock: of partitions that come in a burst each needs one
+        // of its own, or they would be synced one after the other.
+        if queue.idle > queue.called {
+            queue.called += 1;
             this.work.notify_one();
         } else if queue.threads < THREADS_MAX {
             queue.threads += 1;
@@ -309,6 +314,7 @@ impl Shared {
             queue.idle += 1;
             let timed_out = self.work.wait_for(&mut queue, THREAD_PATIENCE).timed_out();
             queue.idle -= 1;
+            queue.called = queue.called.saturating_sub(1);
             if timed_out && queue.partitions.is_empty() {
                 queue.threads -= 1;
                 return;

@@ -383,3 +383,25 @@ fn ten_thousand_partitions_start_without_a_file_each_after_a_clean_stop_alone() 
     let open = topic.partitions().iter().filter(|partition| partition.is_open()).count();
     assert_eq!(open, 50);
 }
+
+#[test]
+fn what_comes_in_a_burst_is_synced_side_by_side_though_a_flusher_is_idle() {
+    let (topics, topic, gate) = topics(8, durability("sync"));
+    let partitions: Vec<_> = (0..8).map(|index| topic.partition(index).unwrap()).collect();
+    for partition in &partitions {
+        partition.reader(0).unwrap();
+    }
+    append(&partitions[0]);
+    until("the only flusher is idle", || {
+        let queue = topics.flushers.0.queue.lock();
+        queue.partitions.is_empty() && (queue.idle, queue.threads) == (1, 1)
+    });
+    gate.close();
+    // Faster than a thread wakes up.
+    let burst: Vec<_> = partitions.iter().map(|partition| (partition, append(partition))).collect();
+    gate.wait_for(8);
+    gate.open();
+    for (partition, end) in burst {
+        assert_eq!(told(answer(partition, end)), Ok(()));
+    }
+}
