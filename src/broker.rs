@@ -186,7 +186,11 @@ impl Broker {
         let catalog = Catalog::open(Arc::clone(&disk), &data_dir.join("catalog"), now)?;
         config.set_dynamic(dynamic(catalog.state(), identity.node_id));
         let settings = config.settings();
-        let topics = Arc::new(Topics::new(Arc::clone(&disk), data_dir.join("topics")));
+        let topics = Arc::new(Topics::new(
+            Arc::clone(&disk),
+            data_dir.join("topics"),
+            config.settings().log.open_segments_max,
+        ));
         for (name, entry) in &catalog.state().topics {
             topics.insert(name, entry.id, entry.partitions, config.topic(&entry.configs));
         }

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use quipu_storage::compact;
 use quipu_storage::retain::Policy;
 use quipu_storage::{Millis, ScrubPlace};
@@ -157,6 +158,10 @@ async fn on_disk_thread(broker: &Arc<Broker>, work: fn(&Broker)) {
 
 /// Gives every compacted partition that has been used since the start its turn.
 fn compact_all(broker: &Broker) {
+    compact_all_at(broker, &Arc::new(Mutex::new(Rate::from(broker.clock.monotonic_ms()))));
+}
+
+fn compact_all_at(broker: &Broker, rate: &Arc<Mutex<Rate>>) {
     let map_bytes = usize::try_from(broker.settings().log.cleaner_dedupe_bytes).unwrap_or(0);
     for topic in broker.topics.all() {
         let config = topic.config();
@@ -175,7 +180,56 @@ fn compact_all(broker: &Broker) {
                 return;
             }
             // What goes wrong is logged there, and tried again in the next round.
-            let _ = partition.compact(&policy, broker.clock.now_ms());
+            let _ = partition.compact(&policy, pace(broker, rate), broker.clock.now_ms());
+        }
+    }
+}
+
+/// The longest that compaction rests at once: the broker may stop meanwhile.
+const REST_MS_MAX: Millis = 300;
+
+/// How much was read and written since when.
+struct Rate {
+    since: Millis,
+    bytes: f64,
+    resting_until: Option<Millis>,
+}
+
+impl Rate {
+    fn from(now: Millis) -> Self {
+        Self { since: now, bytes: 0.0, resting_until: None }
+    }
+
+    /// Until when to rest after so many more bytes, if need be, so that in the long run there are not more per second.
+    fn rest(&mut self, bytes: u64, bytes_per_second: f64, now: Millis) -> Option<Millis> {
+        self.bytes += bytes as f64;
+        // What was not used up is not saved for later.
+        let earned = (now - self.since) as f64 * bytes_per_second / 1000.0;
+        if self.bytes <= earned {
+            *self = Self::from(now);
+            return None;
+        }
+        let until = self.since.saturating_add((self.bytes / bytes_per_second * 1000.0) as Millis);
+        self.resting_until = (until > now).then(|| until.min(now.saturating_add(REST_MS_MAX)));
+        self.resting_until
+    }
+}
+
+/// Holds compaction to `log.cleaner.io.max.bytes.per.second`, all of it together, on a thread that may wait.
+fn pace(broker: &Broker, rate: &Arc<Mutex<Rate>>) -> impl FnMut(u64) -> std::io::Result<()> + Send + use<> {
+    let (rate, clock, stopping) = (Arc::clone(rate), broker.clock.clone(), broker.stopping());
+    let per_second = broker.settings().log.cleaner_io_bytes_per_second.max(1.0);
+    let runtime = tokio::runtime::Handle::try_current();
+    move |mut bytes| {
+        let Ok(runtime) = &runtime else { return Ok(()) };
+        loop {
+            let rest = rate.lock().rest(bytes, per_second, clock.monotonic_ms());
+            let Some(until) = rest else { return Ok(()) };
+            if *stopping.borrow() {
+                return Err(std::io::ErrorKind::Interrupted.into());
+            }
+            runtime.block_on(clock.sleep_until(until));
+            bytes = 0;
         }
     }
 }
@@ -221,7 +275,59 @@ mod tests {
     use super::*;
     use crate::broker::CreateTopic;
     use crate::clock::Clock;
-    use crate::config::Config;
+    use crate::config::{Config, Sources};
+
+    #[test]
+    fn compaction_keeps_to_its_rate() {
+        let mut rate = Rate::from(0);
+        assert_eq!((rate.rest(500, 1_000.0, 500), rate.since), (None, 500), "as much as was earned");
+        assert_eq!(rate.rest(100, 1_000.0, 500), Some(600));
+        assert_eq!(rate.rest(100, 1_000.0, 550), Some(700), "both, from where the first began");
+        assert_eq!(rate.rest(0, 1_000.0, 700), None);
+        assert_eq!(rate.rest(5_000, 1_000.0, 700), Some(700 + REST_MS_MAX));
+        assert_eq!(Rate::from(0).rest(u64::MAX, f64::MAX, 0), None, "the default is no limit");
+
+        const BYTES_PER_SECOND: u64 = 10_000;
+        let sources = Sources {
+            overrides: vec![format!("log.cleaner.io.max.bytes.per.second={BYTES_PER_SECOND}")],
+            ..Sources::default()
+        };
+        let (config, _) = Config::load(sources).unwrap();
+        let clock = Clock::manual(0, 1);
+        let broker =
+            Broker::open(config, Arc::new(MemoryDisk::new()), Path::new("/data"), clock.clone()).unwrap();
+        let mut asked = CreateTopic::with_defaults("keys");
+        for (key, value) in [("internal.segment.bytes", "4096"), ("cleanup.policy", "compact")] {
+            asked.configs.insert(key.into(), value.into());
+        }
+        let partition = broker.create_topic(asked).unwrap().partition(0).unwrap();
+        for _ in 0..100 {
+            let mut batch = BatchBuilder::new();
+            batch.push(0, Some(b"key"), Some(&[7; 300]), &[]);
+            let batch = batch.finish();
+            partition.append(&CheckedBatch::check(&batch).unwrap(), Origin::Producer, 0).unwrap();
+        }
+        let before = partition.size_bytes();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let rate = Arc::new(Mutex::new(Rate::from(0)));
+            let watched = Arc::clone(&rate);
+            let round = tokio::task::spawn_blocking(move || compact_all_at(&broker, &rate));
+            while !round.is_finished() {
+                // Time passes only while it rests.
+                if watched.lock().resting_until.is_some_and(|until| until > clock.monotonic_ms()) {
+                    clock.advance(10);
+                }
+                tokio::task::yield_now().await;
+            }
+        });
+        let after = partition.size_bytes();
+        assert!(after < before / 5, "{before} bytes, then {after}");
+        // All but what is left was read twice, at least.
+        let seconds = 2 * (before - after) / BYTES_PER_SECOND;
+        let took = clock.monotonic_ms();
+        assert!(took >= 1_000 * seconds as Millis && seconds >= 5, "{took} ms for {before} bytes twice");
+    }
 
     #[test]
     fn rot_in_old_segments_is_found_counted_and_leaves_the_rest_readable() {

@@ -127,6 +127,8 @@ pub struct LogSettings {
     pub scrub_bytes_per_second: u64,
     /// `quipu.sync.method` is `syncfs`.
     pub sync_together: bool,
+    /// `quipu.open.segments.max`; 0 goes by the limit of the process.
+    pub open_segments_max: usize,
     /// `log.flush.offset.checkpoint.interval.ms`
     pub checkpoint_interval_ms: i32,
 }
@@ -265,6 +267,7 @@ impl Settings {
                 cleaner_io_bytes_per_second: layers.real("log.cleaner.io.max.bytes.per.second"),
                 scrub_bytes_per_second: layers.long("quipu.scrub.bytes.per.second").max(0) as u64,
                 sync_together: layers.text("quipu.sync.method").as_deref() == Some("syncfs"),
+                open_segments_max: layers.size("quipu.open.segments.max"),
                 checkpoint_interval_ms: layers.int("log.flush.offset.checkpoint.interval.ms"),
             },
             groups: groups(layers),

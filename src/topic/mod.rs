@@ -139,13 +139,17 @@ struct Maps {
 }
 
 impl Topics {
-    /// No topics yet; their partitions will live below `root`.
-    pub fn new(disk: Arc<dyn Disk>, root: PathBuf) -> Self {
+    /// No topics yet; their partitions will live below `root`, with so many segments open at most. 0 goes by what the
+    /// process may open.
+    pub fn new(disk: Arc<dyn Disk>, root: PathBuf, open_segments_max: usize) -> Self {
         Self {
             disk,
             root,
             flushers: Flushers::default(),
-            open_segments: OpenSegments::limited(open_segments_max()),
+            open_segments: OpenSegments::limited(match open_segments_max {
+                0 => quarter_of_files(),
+                max => max,
+            }),
             faults: Arc::default(),
             maps: RwLock::default(),
             version: AtomicI64::new(0),
@@ -395,7 +399,7 @@ impl TopicLookup for Topics {
 const OPEN_SEGMENTS_MAX: usize = 16_384;
 
 /// Half of the files that the process may open; connections need some, too.
-fn open_segments_max() -> usize {
+fn quarter_of_files() -> usize {
     let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     files.and_then(|files| usize::try_from(files / 2).ok()).map_or(OPEN_SEGMENTS_MAX, |half| {
         // A segment has a descriptor, and another for its map.

@@ -464,8 +464,14 @@ impl Partition {
         Ok(())
     }
 
-    /// Does a round of compaction if it is worth one. May take long and wait for the disk; appends and reads go on.
-    pub fn compact(&self, policy: &compact::Policy, now: Millis) -> Result<(), ErrorCode> {
+    /// Does a round of compaction if it is worth one. May take long and wait for the disk; appends and reads go on. `pace`
+    /// is told of all that is read and written, and may take its time; an error of kind `Interrupted` ends the round.
+    pub fn compact(
+        &self,
+        policy: &compact::Policy,
+        pace: impl FnMut(u64) -> std::io::Result<()> + Send + 'static,
+        now: Millis,
+    ) -> Result<(), ErrorCode> {
         self.do_chores();
         if self.reader(now)?.fenced().is_some() {
             return Ok(());
@@ -480,8 +486,9 @@ impl Partition {
         let gone = || std::io::Error::other("the log was closed");
         let replace =
             |new| self.with_open_appender(|appender| appender.replace(new)).unwrap_or_else(|| Err(gone()));
-        let report = round.run(replace).map_err(|error| match error {
+        let report = round.paced(pace).run(replace).map_err(|error| match error {
             CleanError::Read(error) => self.read_failed(&error),
+            CleanError::Io(error) if error.kind() == std::io::ErrorKind::Interrupted => ErrorCode::NONE,
             error => failed(&error),
         })?;
         tracing::info!(

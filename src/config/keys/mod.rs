@@ -282,6 +282,7 @@ mod tests {
         "message.downconversion.enable",
         "quipu.durability",
         "quipu.durability.interval.ms",
+        "quipu.open.segments.max",
         "quipu.replication.factor",
         "quipu.request.metrics",
         "quipu.scrub.bytes.per.second",

@@ -158,7 +158,7 @@ fn durability(mode: &str) -> TopicConfig {
 fn topics(partitions: i32, config: TopicConfig) -> (Topics, Arc<Topic>, Arc<Gate>) {
     let disk = GatedDisk::default();
     let gate = Arc::clone(&disk.gate);
-    let topics = Topics::new(Arc::new(disk), "/topics".into());
+    let topics = Topics::new(Arc::new(disk), "/topics".into(), 0);
     let topic = topics.insert("orders", Uuid([1; 16]), partitions, config);
     (topics, topic, gate)
 }

@@ -7,6 +7,7 @@
 //! still hold the last batch of each producer. (Of the four before it, a retry would then be refused, not taken twice.)
 //! The work is done away from the appender; its lock is held for each rename alone.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -77,8 +78,11 @@ pub struct CleanReport {
     pub covered_upto: Offset,
 }
 
+/// Told how many bytes were just read or written, by whoever must not take all that the disk can do: it may take its time,
+/// and with an error ends the round.
+type Pace = Box<dyn FnMut(u64) -> io::Result<()> + Send>;
+
 /// A round of compaction that is worth it, see [`Appender::plan_clean`].
-#[derive(Debug)]
 #[must_use = "nothing is compacted until it is run"]
 pub struct Clean {
     shared: Arc<Shared>,
@@ -91,6 +95,16 @@ pub struct Clean {
     rounds: Vec<Cleaned>,
     /// Last offsets of the batches by which producers are known.
     last_batches: HashSet<Offset>,
+    pace: RefCell<Pace>,
+}
+
+impl fmt::Debug for Clean {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clean")
+            .field("dir", &self.shared.dir)
+            .field("segments", &self.segments.len())
+            .finish()
+    }
 }
 
 /// A segment that is ready to take the place of another, see [`Appender::replace`].
@@ -158,6 +172,7 @@ impl Appender {
             now,
             rounds,
             last_batches: last_batches.collect(),
+            pace: RefCell::new(Box::new(|_| Ok(()))),
         }))
     }
 
@@ -204,6 +219,15 @@ impl Appender {
 }
 
 impl Clean {
+    /// Has `pace` decide how fast the round is; it is told of every batch that is read and of every write.
+    pub fn paced(self, pace: impl FnMut(u64) -> io::Result<()> + Send + 'static) -> Self {
+        Self { pace: RefCell::new(Box::new(pace)), ..self }
+    }
+
+    fn pace(&self, bytes: u64) -> io::Result<()> {
+        (self.pace.borrow_mut())(bytes)
+    }
+
     /// Does the round; `replace` is called with each segment that got smaller, and hands it to [`Appender::replace`].
     pub fn run(
         self,
@@ -271,6 +295,7 @@ impl Clean {
                     continue;
                 }
                 let failed = |error| CleanError::Records(segment.path().to_owned(), met.position, error);
+                self.pace(met.header.size_bytes() as u64)?;
                 let batch = walk.batch(&met)?;
                 let open = OpenBatch::new(&batch, expansion_limit(batch.payload().len())).map_err(failed)?;
                 for record in open.records() {
@@ -304,6 +329,7 @@ impl Clean {
         let mut out = Output::new(self, PathBuf::from(path), segment.base_offset())?;
         let mut walk = segment.walk(segment.start(), segment.size_bytes())?;
         while let Some(met) = walk.next()? {
+            self.pace(met.header.size_bytes() as u64)?;
             let batch = walk.batch(&met)?;
             let ends_nothing = transactions.ends_nothing(&met.header)
                 || crate::planted::planted("markers-without-looking") && met.header.attributes.is_control();
@@ -452,6 +478,7 @@ impl<'a> Output<'a> {
     fn flush(&mut self) -> io::Result<()> {
         self.file.write_at(&mut [IoSlice::new(&self.buffer)], self.written)?;
         self.written += self.buffer.len() as u64;
+        self.clean.pace(self.buffer.len() as u64)?;
         self.buffer.clear();
         Ok(())
     }

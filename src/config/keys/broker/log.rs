@@ -29,7 +29,7 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("How full Kafka's table of keys may get in a compaction."),
     key("log.cleaner.io.buffer.size", Int, Some("524288"), AtLeast(0)).cluster_wide()
         .doc("Memory for reading and writing in Kafka's compaction."),
-    key("log.cleaner.io.max.bytes.per.second", Double, Some("1.7976931348623157E308"), Any).cluster_wide().not_yet("compaction takes what the disk gives")
+    key("log.cleaner.io.max.bytes.per.second", Double, Some("1.7976931348623157E308"), Any).cluster_wide().acts()
         .doc("Most bytes in a second that compaction reads and writes."),
     key("log.cleaner.max.compaction.lag.ms", Long, Some("9223372036854775807"), AtLeast(1)).cluster_wide().acts()
         .doc("The longest that a record may wait for compaction."),

@@ -2,7 +2,7 @@
 
 use crate::config::keys::{ConfigKey, key};
 use crate::config::value::Allowed::{Any, AtLeast, OneOf};
-use crate::config::value::ValueType::{Boolean, Long, String};
+use crate::config::value::ValueType::{Boolean, Int, Long, String};
 
 /// The rows: a line for the key, a line for its documentation.
 #[rustfmt::skip]
@@ -15,6 +15,8 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Time between syncs of a log whose durability is interval, in milliseconds. A topic's flush.ms goes before it."),
     key("quipu.request.metrics", Boolean, Some("false"), Any).cluster_wide().acts()
         .doc("Whether the broker measures, for each kind of request, how many there were, where their time went and what processor time they took. SIGUSR1 writes the figures to standard error, and so does a clean stop."),
+    key("quipu.open.segments.max", Int, Some("0"), AtLeast(0)).acts()
+        .doc("How many segments may be open at once, each with a file and a map; those that were not used for longest are closed. 0 is a quarter of the files that the process may open, and 16384 at most."),
     key("quipu.scrub.bytes.per.second", Long, Some("4194304"), AtLeast(0)).cluster_wide().acts()
         .doc("How much of what was written long ago is read and compared with its checksums in a second, to find what a disk has lost before somebody needs it; 0 is nothing. A partition with damage becomes read-only."),
     key("quipu.sync.method", String, Some("fdatasync"), OneOf(&["fdatasync", "syncfs"])).acts()
