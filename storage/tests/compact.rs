@@ -66,8 +66,7 @@ fn clean(appender: &mut Appender, reader: &Reader, policy: &Policy, now: i64) {
     appender.sync().unwrap();
     let upto = reader.end_offset();
     if let Some(round) = appender.plan_clean(policy, upto, now).unwrap() {
-        let report = round.run(|new| appender.replace(new)).unwrap();
-        assert!(report.bytes_after <= report.bytes_before);
+        round.run(|new| appender.replace(new)).unwrap();
     }
 }
 
@@ -195,6 +194,46 @@ fn c1_superseded_records_go_and_the_log_gets_small() {
         let read = reader.read(from, 1 << 20, reader.end_offset(), true).unwrap();
         assert!(read.next_offset > from);
     }
+}
+
+/// Words that repeat, but not in a row: of these, slow compression makes more than fast compression.
+fn prose(seed: u64) -> String {
+    let mut state = seed;
+    let mut below = |n: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % n
+    };
+    (0..12).map(|_| format!("{:x} ", 0x1000_0000u64.wrapping_mul(below(300) + 7) % 0xffff_fffb)).collect()
+}
+
+/// What a producer has packed tighter than we do may take more room without one of its records.
+#[test]
+fn c1_what_was_superseded_goes_though_the_rest_takes_more_room() {
+    let mut batch = BatchBuilder::new();
+    for n in 0..400 {
+        let key = if n == 200 { "gone".to_owned() } else { format!("stays {n}") };
+        batch.push(1_000, Some(key.as_bytes()), Some(prose(n).as_bytes()), &[]);
+    }
+    let bytes = batch.finish();
+    let tight = CheckedBatch::check(&bytes).unwrap().recompress(Codec::Zstd, Some(19)).unwrap();
+    let ours = CheckedBatch::check(&bytes).unwrap().recompress(Codec::Zstd, None).unwrap();
+    assert!(tight.len() + 100 < ours.len(), "{} and {} bytes: this shows nothing", tight.len(), ours.len());
+    // A segment of its own.
+    let config = LogConfig { segment_bytes: tight.len() as u64 + 10, ..LogConfig::default() };
+    let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+    let (mut appender, reader) = open(disk, Path::new("/log"), config, 0).unwrap();
+    appender.append(&CheckedBatch::check(&tight).unwrap(), Origin::Producer, 1_000).unwrap();
+    let mut tombstone = BatchBuilder::new();
+    tombstone.push(1_000, Some(b"gone"), None, &[]);
+    let tombstone = tombstone.finish();
+    appender.append(&CheckedBatch::check(&tombstone).unwrap(), Origin::Producer, 1_000).unwrap();
+    for now in [5_000, 5_200, 5_400] {
+        fill(&mut appender, 300, 3, now);
+        clean(&mut appender, &reader, &EAGER, now);
+    }
+    let found = read_all(&reader);
+    assert!(!found.iter().any(|(_, key, _)| key == "gone"), "what was deleted is back");
+    assert_eq!(found.iter().filter(|(_, key, _)| key.starts_with("stays")).count(), 399);
 }
 
 #[test]

@@ -230,7 +230,7 @@ impl Clean {
 
     /// Does the round; `replace` is called with each segment that got smaller, and hands it to [`Appender::replace`].
     pub fn run(
-        self,
+        mut self,
         mut replace: impl FnMut(Replacement) -> io::Result<()>,
     ) -> Result<CleanReport, CleanError> {
         let aborted = self.aborted()?;
@@ -244,11 +244,12 @@ impl Clean {
             .unwrap_or(0);
         let mut report = CleanReport { covered_upto, ..CleanReport::default() };
         let mut transactions = Transactions::default();
-        for segment in &self.segments {
+        // One after the other is let go: what was replaced takes room and a descriptor for as long as it is held.
+        for segment in std::mem::take(&mut self.segments) {
             let before = segment.size_bytes();
             report.bytes_before += before;
             let bounds = Bounds { covered_upto, tombstones_upto };
-            let rewritten = self.rewrite(segment, &map, &aborted, &mut transactions, bounds)?;
+            let rewritten = self.rewrite(&segment, &map, &aborted, &mut transactions, bounds)?;
             report.bytes_after += rewritten.as_ref().map_or(before, |new| new.size_bytes);
             if let Some(new) = rewritten {
                 replace(new)?;
@@ -315,18 +316,36 @@ impl Clean {
         Ok((map, covered))
     }
 
-    /// Writes a segment anew, unless it would not become smaller.
+    /// Writes a segment anew, unless nothing of it goes.
     fn rewrite(
         &self,
         segment: &Arc<Segment>,
         map: &KeyMap,
         aborted: &Aborted,
         transactions: &mut Transactions,
-        Bounds { covered_upto, tombstones_upto }: Bounds,
+        bounds: Bounds,
     ) -> Result<Option<Replacement>, CleanError> {
         let mut path = segment.path().as_os_str().to_owned();
         path.push(state::TEMPORARY);
-        let mut out = Output::new(self, PathBuf::from(path), segment.base_offset())?;
+        let path = PathBuf::from(path);
+        let rewritten = self.rewrite_to(path.clone(), segment, map, aborted, transactions, bounds);
+        if rewritten.is_err() {
+            // Perhaps for want of room, of which it takes the last.
+            let _ = self.shared.disk.remove_file(&path);
+        }
+        rewritten
+    }
+
+    fn rewrite_to(
+        &self,
+        path: PathBuf,
+        segment: &Arc<Segment>,
+        map: &KeyMap,
+        aborted: &Aborted,
+        transactions: &mut Transactions,
+        Bounds { covered_upto, tombstones_upto }: Bounds,
+    ) -> Result<Option<Replacement>, CleanError> {
+        let mut out = Output::new(self, path, segment.base_offset())?;
         let mut walk = segment.walk(segment.start(), segment.size_bytes())?;
         while let Some(met) = walk.next()? {
             self.pace(met.header.size_bytes() as u64)?;
@@ -368,6 +387,13 @@ impl Clean {
                 };
                 filter(&batch, keep).map_err(failed)?
             };
+            // What has gone must be gone even where the rest, packed anew, takes more room than before: later rounds do not
+            // look at it again, and drop the tombstones that speak of it.
+            out.must_replace |= match left {
+                Left::Whole => false,
+                Left::Some(_) => true,
+                Left::Nothing => met.header.records_count > 0,
+            } && !crate::planted::planted("compaction-only-if-smaller");
             match left {
                 Left::Whole => out.push(&met.header, batch.bytes())?,
                 Left::Some(bytes) => out.push_encoded(&bytes)?,
