@@ -59,6 +59,11 @@ pub(crate) struct Recovered {
     pub(crate) checkpoint: Checkpoint,
 }
 
+/// The file that a log leaves behind which was closed for writing because a write or sync had failed. The system may have
+/// bytes in its cache then that it could not write, and takes them for clean: what is scanned must come from the disk.
+/// It is not synced; a start of the machine empties the cache.
+pub(crate) const SYNC_FAILED: &str = "sync-failed";
+
 /// How far the files say that a log is durable.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Checkpoint {
@@ -106,6 +111,7 @@ pub(crate) fn recover(
         now,
         log_start,
         vouched: snapshot::vouched(&entries).unwrap_or(0),
+        is_unsure: entries.iter().any(|entry| entry.name == SYNC_FAILED),
         next: 0,
         producers: Producers::default(),
         report: Recovery::default(),
@@ -114,6 +120,7 @@ pub(crate) fn recover(
     match run.recover(&entries, &found) {
         Ok((durable, started_ms)) => {
             remove_leftovers(&**disk, dir, &entries, &found).map_err(at(dir))?;
+            remove(&**disk, &dir.join(SYNC_FAILED)).map_err(at(dir))?;
             let (segments, producers, report) = (run.segments, run.producers, run.report);
             let checkpoint = Checkpoint { vouched: run.vouched, file: snapshot::newest_checkpoint(&entries) };
             let damage = None;
@@ -225,6 +232,8 @@ struct Run<'a> {
     log_start: Offset,
     /// Everything below was on disk once.
     vouched: Offset,
+    /// The last process could not sync it: see [`SYNC_FAILED`].
+    is_unsure: bool,
     /// Offset that the next valid batch must have.
     next: Offset,
     producers: Producers,
@@ -329,7 +338,13 @@ impl Run<'_> {
         self.report.dropped_segments = rest.len();
         let removed = rest.iter().try_for_each(|log| self.remove_segment(log.0));
         // Or one of them might come back just when the log has grown to its offset.
-        removed.and_then(|()| self.disk.sync_dir(self.dir)).map_err(|source| OpenError::Io { path, source })
+        removed.map_err(|source| OpenError::Io { path, source })?;
+        self.sync_dir()
+    }
+
+    /// What it makes durable is believed from then on, so a failure is for good.
+    fn sync_dir(&self) -> Result<(), OpenError> {
+        self.disk.sync_dir(self.dir).map_err(|source| OpenError::Sync { path: self.dir.to_owned(), source })
     }
 
     /// Makes a segment durable that was full but not sealed: the next recovery point will rely on it, and all that is
@@ -355,7 +370,8 @@ impl Run<'_> {
         let failed = |source| OpenError::Io { path: path.clone(), source };
         let Some(segment) = self.segments.last() else { return Ok(()) };
         let list = segment.aborted().map_err(|error| failed(io::Error::other(error.to_string())))?;
-        aborted::write(&**self.disk, &path, &list).and_then(|()| self.disk.sync_dir(self.dir)).map_err(failed)
+        aborted::write(&**self.disk, &path, &list).map_err(failed)?;
+        self.sync_dir()
     }
 
     /// Checks one segment and cuts it behind its last valid batch. The one behind it, if there is one, begins at `next`.
@@ -376,6 +392,9 @@ impl Run<'_> {
         }
         let failed = |source| OpenError::Io { path: path.clone(), source };
         let file = self.disk.open(&path, OpenMode::Existing).map_err(failed)?;
+        if self.is_unsure && !crate::planted::planted("recovery-believes-failed-sync") {
+            file.forget_cached().map_err(failed)?;
+        }
         let mut scanner = Scanner::new(&*file, start, size);
         let mut index = (start == 0).then(|| Index::new(base));
         let mut aborted = self.aborted_before(base, start)?;
@@ -419,7 +438,8 @@ impl Run<'_> {
             file.set_len(end).map_err(failed)?;
             if torn > 0 {
                 // Before anything is written behind the cut: what was there must not come back.
-                file.sync_data().and_then(|()| self.disk.sync_dir(self.dir)).map_err(failed)?;
+                file.sync_data().map_err(|source| OpenError::Sync { path: path.clone(), source })?;
+                self.sync_dir()?;
             }
         }
         if start == 0 {
@@ -460,9 +480,8 @@ impl Run<'_> {
         let failed = |source| OpenError::Io { path: path.clone(), source };
         let list = aborted::rebuild(&segments, position)
             .map_err(|error| failed(io::Error::other(error.to_string())))?;
-        aborted::replace(&**self.disk, &path, &list)
-            .and_then(|()| self.disk.sync_dir(self.dir))
-            .map_err(failed)?;
+        aborted::replace(&**self.disk, &path, &list).map_err(failed)?;
+        self.sync_dir()?;
         Ok(list)
     }
 

@@ -80,6 +80,32 @@ fn a_failed_sync_fences_the_log_and_is_not_tried_again() {
     assert!(matches!(append(&mut appender, &batch(1, 0)), Err(AppendError::Fenced(_))));
 }
 
+/// What a failed sync has left in the cache reads well, is taken for clean, and is not on disk.
+#[test]
+fn the_start_after_a_failed_sync_reads_the_disk_and_not_the_cache() {
+    let (control, disk) = failing();
+    let (mut appender, reader) = open_at(&disk, LogConfig::default());
+    append(&mut appender, &sequenced(1, 0, 0, 2)).unwrap();
+    appender.sync().unwrap();
+    let before = contents(&reader);
+    control.failures.cached_from.store(reader.size_bytes(), Ordering::Relaxed);
+    append(&mut appender, &sequenced(1, 0, 2, 2)).unwrap();
+    control.failures.set(&control.failures.sync, true);
+    assert!(appender.sync().is_err());
+    drop(appender);
+    control.failures.set(&control.failures.sync, false);
+
+    let (mut appender, reader) = open_at(&disk, LogConfig::default());
+    assert_eq!(contents(&reader), before);
+    assert!(!append(&mut appender, &sequenced(1, 0, 2, 2)).unwrap().duplicate, "the producer sends it again");
+    appender.sync().unwrap();
+    // From here on the cache is as good as the disk.
+    let written = contents(&reader);
+    drop(appender);
+    let (_, reader) = open_at(&disk, LogConfig::default());
+    assert_eq!(contents(&reader), written);
+}
+
 #[test]
 fn a_flush_covers_every_segment_since_the_last() {
     let (control, disk) = failing();

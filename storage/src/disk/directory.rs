@@ -228,6 +228,10 @@ impl DiskFile for SystemFile {
         if self.on_disk { self.file.sync_data() } else { Ok(()) }
     }
 
+    fn forget_cached(&self) -> io::Result<()> {
+        Ok(rustix::fs::fadvise(&*self.file, 0, None, rustix::fs::Advice::DontNeed)?)
+    }
+
     fn for_one_pass(&self) -> io::Result<Option<Arc<dyn DiskFile>>> {
         if !self.on_disk {
             return Ok(None);

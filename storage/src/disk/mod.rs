@@ -117,6 +117,12 @@ pub trait DiskFile: Send + Sync + Debug {
         Ok(None)
     }
 
+    /// Drops what the system's cache holds of the file and what is on disk as far as the system knows, so that reads see
+    /// the disk. What was written and not yet tried to be put on disk stays.
+    fn forget_cached(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Maps `size_bytes` from the start, read-only. The file may be shorter and grow into the map.
     fn map(&self, size_bytes: u64) -> io::Result<Map>;
 }

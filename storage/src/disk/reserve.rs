@@ -270,6 +270,10 @@ impl DiskFile for ReserveFile {
         self.inner.sync_data()
     }
 
+    fn forget_cached(&self) -> io::Result<()> {
+        self.inner.forget_cached()
+    }
+
     fn for_one_pass(&self) -> io::Result<Option<Arc<dyn DiskFile>>> {
         self.inner.for_one_pass()
     }

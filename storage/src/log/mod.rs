@@ -8,10 +8,10 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock};
 
 use crate::aborted;
-use crate::disk::Disk;
+use crate::disk::{Disk, OpenMode};
 use crate::error::{Damage, Fence, ReadError};
 use crate::marker::Aborted;
-use crate::recover::Checkpoint;
+use crate::recover::{Checkpoint, SYNC_FAILED};
 use crate::segment::Segment;
 use crate::types::{Millis, NO_TIMESTAMP, Offset};
 
@@ -205,6 +205,8 @@ impl Shared {
     fn set_fence(&self, doing: &str, error: &std::io::Error) -> Fence {
         let fence = self.fence.get_or_init(|| {
             tracing::error!(dir = %self.dir.display(), %error, "{doing} failed, the log takes no more records");
+            // Where not even that can be written, the file system is no longer one that the next start can use.
+            let _ = self.disk.open(&self.dir.join(SYNC_FAILED), OpenMode::OpenOrCreate);
             Fence::Failed(format!("{}: {doing}: {error}", self.dir.display()).into())
         });
         fence.clone()

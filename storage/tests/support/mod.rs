@@ -4,7 +4,7 @@
 use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use quipu_protocol::record::BatchBuilder;
 use quipu_storage::disk::{DirLock, Disk, DiskFile, Entry, LockError, Map, MemoryDisk, OpenMode};
@@ -86,6 +86,8 @@ pub struct Failures {
     pub set_len: AtomicBool,
     /// Renames fail.
     pub rename: AtomicBool,
+    /// From here on files are in the system's cache alone, and never will be on disk; 0 is nowhere.
+    pub cached_from: AtomicU64,
     /// Calls of `sync_data` so far.
     pub syncs: AtomicUsize,
     /// Calls of `write_at` so far.
@@ -181,6 +183,14 @@ impl DiskFile for FailingFile {
             return Err(io::Error::other("planted sync error"));
         }
         self.inner.sync_data()
+    }
+
+    fn forget_cached(&self) -> io::Result<()> {
+        let (from, size) = (self.failures.cached_from.load(Ordering::Relaxed), self.inner.size_bytes()?);
+        if from == 0 || from >= size {
+            return Ok(());
+        }
+        self.inner.write_at(&mut [IoSlice::new(&vec![0; (size - from) as usize])], from)
     }
 
     fn map(&self, size_bytes: u64) -> io::Result<Map> {
