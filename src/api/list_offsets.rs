@@ -110,10 +110,7 @@ fn find(
     if cx.version < since {
         return Err(ErrorCode::UNSUPPORTED_VERSION);
     }
-    let broken = |error: quipu_storage::ReadError| {
-        tracing::error!(dir = %partition.dir().display(), "cannot look up a time: {error}");
-        crate::error::read_code(&error)
-    };
+    let broken = |error: quipu_storage::ReadError| partition.read_failed(&error);
     match asked.timestamp {
         LATEST => Ok((end, NONE)),
         EARLIEST | EARLIEST_LOCAL => Ok((reader.log_start_offset(), NONE)),

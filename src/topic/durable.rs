@@ -125,13 +125,19 @@ impl Waiting {
         self.stable_moves.store(true, Ordering::Release);
     }
 
-    /// Tells `told` once everything below `wanted` is durable, which may be now; `durable` says how far that is.
-    pub(super) fn wait(&self, wanted: Offset, durable: impl FnOnce() -> Offset, told: Told) {
+    /// Tells `told` once everything below `wanted` is durable, or once it is known that it will not be; `known` says
+    /// whether it is by now.
+    pub(super) fn wait(
+        &self,
+        wanted: Offset,
+        known: impl FnOnce() -> Option<Result<(), ErrorCode>>,
+        told: Told,
+    ) {
         let mut list = self.list.lock();
-        // Looked at under the lock that `release` takes after a flush has published.
-        if durable() >= wanted {
+        // Looked at under the lock that `release` takes after a flush has published, or failed.
+        if let Some(outcome) = known() {
             drop(list);
-            told.tell(Ok(()));
+            told.tell(outcome);
         } else {
             list.push_back((wanted, told));
         }
@@ -174,6 +180,9 @@ struct Shared {
     sooner: Condvar,
     /// Set where one sync may stand for many.
     whole: OnceLock<Arc<dyn FileSystem>>,
+    /// Such a sync has failed. The system tells of a lost write once, and it may have been one of a partition that did not
+    /// take part; that one's own files tell of it, too.
+    whole_failed: AtomicBool,
     /// Held while many partitions are synced together: each of them is locked then, and two who lock several would
     /// wait for each other.
     together: Mutex<()>,
@@ -298,7 +307,9 @@ impl Shared {
     fn run(&self) {
         let mut queue = self.queue.lock();
         loop {
-            let whole = self.whole.get().filter(|_| queue.partitions.len() >= TOGETHER_MIN);
+            let may_together =
+                queue.partitions.len() >= TOGETHER_MIN && !self.whole_failed.load(Ordering::Acquire);
+            let whole = self.whole.get().filter(|_| may_together);
             if let Some(whole) = whole {
                 drop(queue);
                 self.flush_together(&**whole);
@@ -339,7 +350,12 @@ impl Shared {
                 None => settle(&partition, &moved, Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)),
             }
         }
-        let outcomes = Flush::run_together(flushes, || whole.sync());
+        let outcomes = Flush::run_together(flushes, || {
+            whole.sync().inspect_err(|error| {
+                self.whole_failed.store(true, Ordering::Release);
+                tracing::error!(%error, "syncing the whole file system failed: from here on each file is synced by itself");
+            })
+        });
         for ((partition, moved), outcome) in begun.iter().zip(outcomes) {
             settle(partition, moved, partition.flushed(outcome));
         }
@@ -374,7 +390,10 @@ fn settle(partition: &Arc<Partition>, moved: &Moved, outcome: Result<Offset, Err
                 partition.waiters.disturb_all();
             }
         }
-        Err(code) => waiting.release(Err(code)),
+        Err(code) => {
+            waiting.release(Err(code));
+            partition.flush_again();
+        }
     }
     partition.do_chores();
 }

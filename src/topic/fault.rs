@@ -188,6 +188,11 @@ mod tests {
         // It is not tried again, however well the disk is now. Others go on.
         assert_eq!(send(&bad), Err(ErrorCode::KAFKA_STORAGE_ERROR));
         send(&good).unwrap();
+        // Nor does anybody wait for ever who comes to wait only after the flush has failed.
+        let mut late = Awaited::default();
+        bad.when_durable(2, || late.add());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        assert_eq!(runtime.block_on(late.wait()), Err(ErrorCode::KAFKA_STORAGE_ERROR));
         let health = Health::of(&broker);
         assert!(
             matches!(&health.faulty[..], [(topic, 0, Fault::Failed(_))] if **topic == *"bad"),

@@ -241,7 +241,7 @@ impl Topics {
         *topic.config.write() = Arc::new(config);
     }
 
-    /// Ends a topic that the catalog has recorded as deleted, and removes its files.
+    /// Ends a topic that the catalog has recorded as deleted. Its files are for [`Self::remove_files`].
     pub fn remove(&self, name: &str) -> Option<Arc<Topic>> {
         let topic = {
             let mut maps = self.maps.write();
@@ -255,7 +255,6 @@ impl Topics {
         for partition in topic.partitions().iter() {
             partition.delete();
         }
-        self.remove_files(topic.id);
         Some(topic)
     }
 

@@ -39,7 +39,7 @@ pub struct Partition {
     /// The operator has been told why this log takes no records.
     is_told: AtomicBool,
     /// Opening it again could take what is in the page cache alone for safe.
-    must_restart: AtomicBool,
+    must_restart: OnceLock<Fault>,
     config: Mutex<LogConfig>,
     mode: AtomicU8,
     rules: Mutex<Rules>,
@@ -59,6 +59,9 @@ pub struct Partition {
 /// How long what nobody waits for may stay unsynced.
 const UNHURRIED: Duration = Duration::from_millis(100);
 
+/// How long after a flush that could not be tried the next one is.
+const FLUSH_AGAIN: Duration = Duration::from_secs(1);
+
 /// When what is appended has to be synced, in [`Mode::Sync`].
 #[derive(Clone, Copy, Debug)]
 enum Hurry {
@@ -71,6 +74,8 @@ enum Hurry {
 struct OpenLog {
     /// Empty once closed.
     appender: Mutex<Option<Appender>>,
+    /// Held while chores are taken and run, so that they are in order. Comes before the appender's.
+    chores: Mutex<()>,
     reader: Reader,
     open_segments: OpenSegments,
 }
@@ -89,7 +94,7 @@ impl Partition {
             name,
             faults,
             is_told: AtomicBool::new(false),
-            must_restart: AtomicBool::new(false),
+            must_restart: OnceLock::new(),
             dir,
             disk,
             flushers,
@@ -128,15 +133,19 @@ impl Partition {
             return Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
         }
         let config = self.config.lock().clone();
-        if self.must_restart.load(Ordering::Acquire) {
+        if self.must_restart.get().is_some() {
             return Err(ErrorCode::KAFKA_STORAGE_ERROR);
         }
         let open_segments = config.open_segments.clone();
         let opened = quipu_storage::open(Arc::clone(&self.disk), &self.dir, config, now);
         let (mut appender, reader) = opened.map_err(|error| {
-            self.must_restart.store(matches!(error, OpenError::Sync { .. }), Ordering::Release);
             self.faults.unopened.increment();
             tracing::error!("cannot open {}: {error}", self.name);
+            if matches!(error, OpenError::Sync { .. }) {
+                let fault = self.must_restart.get_or_init(|| Fault::Failed(error.to_string()));
+                fault.tell(&self.name, &self.dir);
+                self.faults.count(fault);
+            }
             ErrorCode::KAFKA_STORAGE_ERROR
         })?;
         if self.mode() == Mode::Sync && reader.durable_offset() < reader.end_offset() {
@@ -144,20 +153,25 @@ impl Partition {
             // that fails, the log is fenced.
             let _ = appender.sync();
         }
-        let log =
-            self.log.get_or_init(|| OpenLog { appender: Mutex::new(Some(appender)), reader, open_segments });
+        let (appender, chores) = (Mutex::new(Some(appender)), Mutex::default());
+        let log = self.log.get_or_init(|| OpenLog { appender, chores, reader, open_segments });
         self.tell_fault(&log.reader);
         Ok(log)
     }
 
     /// Why it takes no records, if that is known.
     pub fn fault(&self) -> Option<Fault> {
-        self.log.get()?.reader.fenced().map(Fault::of)
+        match self.log.get() {
+            Some(log) => log.reader.fenced().map(Fault::of),
+            None => self.must_restart.get().cloned(),
+        }
     }
 
     /// Tells the operator, the first time, that the log takes no more records.
     fn tell_fault(&self, reader: &Reader) {
+        // Files that go with their topic cannot be synced: no fault of the disk.
         if let Some(fence) = reader.fenced()
+            && !self.deleted.load(Ordering::Acquire)
             && !self.is_told.swap(true, Ordering::AcqRel)
         {
             let fault = Fault::of(fence);
@@ -213,6 +227,14 @@ impl Partition {
     ) -> Result<Appended, AppendFailure> {
         let write = |appender: &mut Appender| appender.append(batch, origin, now);
         self.write(batch.bytes().len(), Hurry::Soon, write, now)
+    }
+
+    /// After a flush that failed for a reason that may pass, has another one follow: whoever came to wait for it after
+    /// that would wait for ever.
+    pub(super) fn flush_again(self: &Arc<Self>) {
+        if self.fault().is_none() && self.with_open_appender(|_| ()).is_some() {
+            self.flushers.request_within(self, FLUSH_AGAIN);
+        }
     }
 
     /// Has everything synced that was appended so far.
@@ -271,8 +293,7 @@ impl Partition {
         let shown = self.mode() != Mode::Sync;
         let write = |appender: &mut Appender| {
             let ended = appender.end_transaction(marker, shown, now);
-            // Said with the marker in the log and before its flush is asked for, so that this one finds it, whatever
-            // flush is under way.
+            // Said under the appender's lock, so that the flush that shows the marker finds it, and none before.
             self.waiting.stable_moves();
             ended
         };
@@ -353,7 +374,16 @@ impl Partition {
             && let Some(log) = self.log.get()
             && log.reader.durable_offset() < end
         {
-            self.waiting.wait(end, || log.reader.durable_offset(), told());
+            let known = || {
+                if log.reader.durable_offset() >= end {
+                    Some(Ok(()))
+                } else if self.deleted.load(Ordering::Acquire) {
+                    Some(Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION))
+                } else {
+                    log.reader.fenced().map(|_| Err(ErrorCode::KAFKA_STORAGE_ERROR))
+                }
+            };
+            self.waiting.wait(end, known, told());
         }
     }
 
@@ -380,12 +410,15 @@ impl Partition {
 
     /// Does what rolls and deletions left to do on disk; on the caller's thread, which may wait.
     pub fn do_chores(&self) {
+        let Some(log) = self.log.get() else { return };
+        let _one_at_a_time = log.chores.lock();
         for chore in self.with_open_appender(Appender::take_chores).unwrap_or_default() {
             if let Err(error) = chore.run() {
-                tracing::error!("upkeep of {} failed: {error}", self.name);
-                if let Some(log) = self.log.get() {
-                    self.tell_fault(&log.reader);
+                if self.deleted.load(Ordering::Acquire) {
+                    return;
                 }
+                tracing::error!("upkeep of {} failed: {error}", self.name);
+                self.tell_fault(&log.reader);
             }
         }
     }
@@ -559,6 +592,7 @@ impl Partition {
     /// Closes the log cleanly: what was appended is on disk, and the next start need not scan.
     pub fn close(&self) {
         let Some(log) = self.log.get() else { return };
+        let _not_beside_a_chore = log.chores.lock();
         if let Some(appender) = log.appender.lock().take()
             && let Err(error) = appender.close()
         {
@@ -573,6 +607,7 @@ impl Partition {
         self.deleted.store(true, Ordering::Release);
         let _not_while_opening = self.opening.lock();
         if let Some(log) = self.log.get() {
+            let _not_beside_a_chore = log.chores.lock();
             // Dropped, not closed: nothing of it is needed again.
             drop(log.appender.lock().take());
         }

@@ -172,7 +172,8 @@ impl Segment {
             return Ok(Arc::clone(file));
         }
         // A segment that holds something must exist; making it anew would hide the loss.
-        let mode = if self.size_bytes() == 0 { OpenMode::OpenOrCreate } else { OpenMode::Existing };
+        let is_new = self.size_bytes() == 0 && self.end_offset() == self.base_offset();
+        let mode = if is_new { OpenMode::OpenOrCreate } else { OpenMode::Existing };
         let file = self.disk.open(&self.path, mode)?;
         open.file = Some(Arc::clone(&file));
         self.slot.opened(&self.open_segments);

@@ -12,8 +12,8 @@ use crate::segment::{DELETED_SUFFIX, Segment};
 use crate::snapshot;
 use crate::types::Offset;
 
-/// Something that is left to do on disk. Run chores in the order they were handed out, on a thread that may wait; none
-/// takes the appender's lock.
+/// Something that is left to do on disk. Run the chores of a log one at a time and in the order they were handed out, on
+/// a thread that may wait; none takes the appender's lock.
 #[derive(Debug)]
 #[must_use = "nothing is done until it is run"]
 pub struct Chore(pub(super) Kind);
@@ -51,7 +51,12 @@ impl Seal {
     pub(super) fn run(&self) -> io::Result<()> {
         let Self { shared, segment, .. } = self;
         if !segment.is_removed() && segment.size_bytes() > 0 {
-            self.finish_segment().inspect_err(|_| shared.unsealed.store(true, Ordering::Release))?;
+            let finished = self.finish_segment();
+            // One that was deleted meanwhile needs no seal.
+            if finished.is_err() && !segment.is_removed() {
+                shared.unsealed.store(true, Ordering::Release);
+                return finished;
+            }
         }
         if shared.unsealed.load(Ordering::Acquire) && !crate::planted::planted("snapshot-past-failed-seal") {
             // A recovery point vouches for all segments below it. The last one stays in force until the next start.

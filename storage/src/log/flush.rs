@@ -36,7 +36,7 @@ impl Flush {
             if let Err(error) = segment.file().and_then(|file| {
                 if crate::planted::planted("flush-without-sync") { Ok(()) } else { file.sync_data() }
             }) {
-                if crate::planted::planted("no-fence-after-sync-error") {
+                if is_shortage(&error) || crate::planted::planted("no-fence-after-sync-error") {
                     return Err(Fence::Failed(error.to_string().into()));
                 }
                 return Err(shared.set_fence("sync", &error));
@@ -47,6 +47,10 @@ impl Flush {
             && !crate::planted::planted("flush-without-directory")
             && let Err(error) = shared.disk.sync_dir(&shared.dir).and_then(|()| shared.sync_name())
         {
+            if is_shortage(&error) {
+                shared.dir_unsynced.store(true, Ordering::Release);
+                return Err(Fence::Failed(error.to_string().into()));
+            }
             return Err(shared.set_fence("sync of the directory", &error));
         }
         shared.set_durable(self.upto);
@@ -54,7 +58,8 @@ impl Flush {
     }
 
     /// Makes several logs durable by one call of `sync`, which makes all of their file system durable and reports every
-    /// failed write to it since it was opened. An error concerns all of them. The outcomes come in the order of `flushes`.
+    /// failed write to it since it was opened, once. An error concerns all of them, and perhaps others: do not call it for
+    /// the same file system after that. The outcomes come in the order of `flushes`.
     ///
     /// One thread at a time: each log is locked until the end.
     pub fn run_together(
@@ -87,4 +92,12 @@ impl Flush {
     pub fn upto(&self) -> Offset {
         self.upto
     }
+}
+
+/// Whether nothing was tried because the process has too many files open: then nothing is lost, and the next flush may
+/// go well.
+fn is_shortage(error: &io::Error) -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
 }

@@ -66,6 +66,9 @@ fn scrub_segment(
     out: &mut Scrubbed,
 ) -> Result<(), ReadError> {
     let failed = |source| segment.io_error(source);
+    if segment.size_bytes() == 0 {
+        return if place.offset < segment.end_offset() { Err(segment.lost(place.offset)) } else { Ok(()) };
+    }
     let file = segment.file().map_err(failed)?;
     let file = file.for_one_pass().map_err(failed)?.unwrap_or(file);
     let size = segment.size_bytes().min(file.size_bytes().map_err(failed)?);
