@@ -115,7 +115,10 @@ impl Server {
         if broker.metrics.by_api.is_on() {
             let _ = io::stderr().write_all(health::requests(&broker).as_bytes());
         }
-        broker.close()
+        let closed = broker.close();
+        // A round of compaction that has begun would be waited for; it goes on where it left off after the next start.
+        runtime.shutdown_background();
+        closed
     }
 }
 

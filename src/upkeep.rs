@@ -1,6 +1,7 @@
-//! The one background loop: group timeouts, retention, compaction, and what else falls due.
+//! What falls due: group timeouts, transactions, retention, compaction, checks and checkpoints of logs.
 //!
-//! It runs beside the accept loop, never on a network thread, and sleeps until the next deadline.
+//! Each is a loop of its own, which sleeps until its next deadline, so that none waits for the disk on behalf of another.
+//! They run beside the accept loop, never on a network thread.
 
 use std::sync::Arc;
 
@@ -19,7 +20,9 @@ const OPENED_PER_ROUND: usize = 100;
 /// Runs until the broker stops.
 pub async fn run(broker: &Arc<Broker>) {
     tokio::join!(
-        run_logs_and_groups(broker),
+        run_groups(broker),
+        run_retention(broker),
+        run_compaction(broker),
         run_transactions(broker),
         run_scrubber(broker),
         run_checkpoints(broker),
@@ -124,26 +127,31 @@ impl Scrubber {
     }
 }
 
-async fn run_logs_and_groups(broker: &Arc<Broker>) {
-    let mut next_retention = broker.clock.monotonic_ms() + broker.settings().log.retention_check_interval_ms;
-    let mut next_compaction = broker.clock.monotonic_ms() + broker.settings().log.cleaner_backoff_ms;
+async fn run_groups(broker: &Arc<Broker>) {
     loop {
-        let now = broker.clock.monotonic_ms();
-        if now >= next_compaction {
-            if broker.settings().log.cleaner {
-                on_disk_thread(broker, compact_all).await;
-            }
-            next_compaction = broker.clock.monotonic_ms() + broker.settings().log.cleaner_backoff_ms.max(1);
-        }
-        if now >= next_retention {
-            on_disk_thread(broker, retain).await;
-            next_retention = now + broker.settings().log.retention_check_interval_ms;
-        }
-        broker.groups.expire(Now { tick: now, wall: broker.clock.now_ms() });
-        let next = broker.groups.next_deadline().min(next_retention).min(next_compaction);
+        broker.groups.expire(Now { tick: broker.clock.monotonic_ms(), wall: broker.clock.now_ms() });
         tokio::select! {
-            () = broker.clock.sleep_until(next) => {}
+            () = broker.clock.sleep_until(broker.groups.next_deadline()) => {}
             () = broker.groups.deadline_moved() => {}
+        }
+    }
+}
+
+async fn run_retention(broker: &Arc<Broker>) {
+    let mut next = broker.clock.monotonic_ms() + broker.settings().log.retention_check_interval_ms;
+    loop {
+        broker.clock.sleep_until(next).await;
+        next = broker.clock.monotonic_ms() + broker.settings().log.retention_check_interval_ms.max(1);
+        on_disk_thread(broker, retain).await;
+    }
+}
+
+async fn run_compaction(broker: &Arc<Broker>) {
+    loop {
+        let pause = broker.settings().log.cleaner_backoff_ms.max(1);
+        broker.clock.sleep_until(broker.clock.monotonic_ms() + pause).await;
+        if broker.settings().log.cleaner {
+            on_disk_thread(broker, compact_all).await;
         }
     }
 }
