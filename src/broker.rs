@@ -439,6 +439,8 @@ impl Broker {
             self.topics.remove(topic.name()).ok_or_else(gone)?
         };
         self.groups.on_topic_deleted(topic.name());
+        // Nobody waits for that with the catalog's lock; a start that finds files of no topic removes them.
+        self.topics.remove_files(removed.id());
         Ok(removed)
     }
 
@@ -718,15 +720,16 @@ fn storage_failed(error: crate::catalog::CatalogError) -> Refused {
     Refused::new(ErrorCode::KAFKA_STORAGE_ERROR, error.to_string())
 }
 
-/// Says that the last stop was clean, so that no log needs looking after before it is asked for. Only that: how far a log
-/// is to be believed, its own files say.
+/// Says that the last stop was clean, so that no log needs looking after before it is asked for, and none holds a
+/// transaction open that its coordinator does not know. How far a log is to be believed, its own files say.
 const CLEAN_MARK: &str = "clean-stop";
 
 /// Whether the last stop was clean; from here on, it is not known of the next one.
 fn take_clean_mark(disk: &dyn Disk, data_dir: &Path) -> Result<bool, StartError> {
     let path = data_dir.join(CLEAN_MARK);
     match disk.remove_file(&path) {
-        Ok(()) => Ok(true),
+        // Or a power cut could bring it back, for a stop that was none.
+        Ok(()) => disk.sync_dir(data_dir).map(|()| true).map_err(|error| StartError::io(data_dir, error)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(StartError::io(&path, error)),
     }

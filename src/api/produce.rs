@@ -18,7 +18,8 @@ use quipu_storage::compress::Codec;
 use quipu_storage::{AppendError, BatchError, CheckedBatch, InvalidRecord, Millis, Origin};
 
 use super::{Close, Context};
-use crate::config::{Compression, TopicConfig};
+use crate::config::{Compression, TimestampType, TopicConfig};
+use crate::coordinator::txn::Begun;
 use crate::coordinator::txn::machine::Identity;
 use crate::error;
 use crate::topic::durable::Awaited;
@@ -49,7 +50,7 @@ pub async fn produce<'a>(
         _ => Some(ErrorCode::INVALID_REQUIRED_ACKS),
     };
     let transaction = match (refused, request.transactional_id.as_deref()) {
-        (None, Some(id)) => Some(Transactional { id, added: add_partitions(cx, id, &request) }),
+        (None, Some(id)) => Some(Transactional { id, added: add_partitions(cx, id, &request).await }),
         _ => None,
     };
     let mut failed = None;
@@ -265,7 +266,7 @@ fn try_append(
         Some(bytes) => CheckedBatch::check(bytes).map_err(|fault| Refusal::of_batch(&fault))?,
     };
     check_size(&batch, config.max_message_bytes.max(0) as usize)?;
-    check_timestamps(&batch, config.timestamp_before_max_ms, config.timestamp_after_max_ms, now)?;
+    check_timestamps(&batch, &config, now)?;
     if config.cleanup.compact {
         check_keys(&batch)?;
     }
@@ -353,7 +354,11 @@ struct Transactional<'a> {
 
 /// Transactions of version 2 add a partition with the first batch for it (KIP-890). Who sends anything twice for one
 /// partition, or nonsense, is refused later, batch by batch.
-fn add_partitions(cx: &Context<'_>, id: &str, request: &ProduceRequest<'_>) -> Vec<(Identity, ErrorCode)> {
+async fn add_partitions(
+    cx: &Context<'_>,
+    id: &str,
+    request: &ProduceRequest<'_>,
+) -> Vec<(Identity, ErrorCode)> {
     if cx.version < IMPLICIT_ADD_SINCE {
         return Vec::new();
     }
@@ -376,7 +381,11 @@ fn add_partitions(cx: &Context<'_>, id: &str, request: &ProduceRequest<'_>) -> V
     }
     let mut refused = Vec::new();
     for (producer, partitions) in wanted {
-        if let Err(code) = cx.broker.transactions.add_partitions(id, producer, &partitions) {
+        let added = match cx.broker.transactions.add_partitions(id, producer, &partitions) {
+            Ok(Begun::Durably) => cx.broker.transactions.durable(id).await,
+            other => other.map(drop),
+        };
+        if let Err(code) = added {
             refused.push((producer, code));
         }
     }
@@ -412,21 +421,21 @@ fn check_size(batch: &CheckedBatch<'_>, limit: usize) -> Result<(), Refusal> {
 }
 
 /// P2: create times may lie at most so far before and after now. The batch header tells the newest; only a bound
-/// on the past has to look at each record.
-fn check_timestamps(
-    batch: &CheckedBatch<'_>,
-    before_max_ms: Millis,
-    after_max_ms: Millis,
-    now: Millis,
-) -> Result<(), Refusal> {
+/// on the past has to look at each record. A record without a time is as good as any (Kafka's LogValidator).
+fn check_timestamps(batch: &CheckedBatch<'_>, config: &TopicConfig, now: Millis) -> Result<(), Refusal> {
+    if config.timestamp_type == TimestampType::LogAppendTime {
+        // They get the broker's.
+        return Ok(());
+    }
+    let (before_max_ms, after_max_ms) = (config.timestamp_before_max_ms, config.timestamp_after_max_ms);
+    let time_of = |record: &RecordView<'_>| {
+        let timestamp = batch.header().base_timestamp.saturating_add(record.timestamp_delta);
+        (timestamp >= 0).then_some(timestamp)
+    };
     let too_new = batch.header().max_timestamp > now.saturating_add(after_max_ms);
     let too_old = before_max_ms < now && {
         let oldest = now - before_max_ms;
-        batch.header().max_timestamp < oldest
-            || has_record(batch, |record| {
-                let timestamp = batch.header().base_timestamp + record.timestamp_delta;
-                timestamp >= 0 && timestamp < oldest
-            })?
+        has_record(batch, |record| time_of(record).is_some_and(|timestamp| timestamp < oldest))?
     };
     if too_new || too_old {
         let (side, key) = if too_new {
@@ -438,8 +447,7 @@ fn check_timestamps(
         let (oldest, newest) = (now.saturating_sub(before_max_ms), now.saturating_add(after_max_ms));
         let mut wrong = Vec::new();
         has_record(batch, |record| {
-            let timestamp = batch.header().base_timestamp + record.timestamp_delta;
-            if timestamp >= 0 && !(oldest..=newest).contains(&timestamp) {
+            if time_of(record).is_some_and(|timestamp| !(oldest..=newest).contains(&timestamp)) {
                 wrong.push((record.offset_delta, "this record's time is out of bounds"));
             }
             false

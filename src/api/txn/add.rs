@@ -77,8 +77,8 @@ async fn add<'a>(
         });
     }
     let added = match cx.broker.transactions.add_partitions(id, producer, &wanted) {
-        Ok(()) => cx.broker.transactions.durable(id).await,
-        refused => refused,
+        Ok(_) => cx.broker.transactions.durable(id).await,
+        Err(code) => Err(code),
     };
     let code = added.err().map_or(ErrorCode::NONE, |code| told(code, cx.version));
     answer(topics, |_, _| code)
@@ -110,8 +110,8 @@ pub async fn add_offsets_to_txn<'a>(
     let producer = (request.producer_id, request.producer_epoch);
     let id = &*request.transactional_id;
     let added = match add_group(cx, id, producer, &request.group_id) {
-        Ok(()) => cx.broker.transactions.durable(id).await,
-        refused => refused,
+        Ok(_) => cx.broker.transactions.durable(id).await,
+        Err(code) => Err(code),
     };
     let error_code = added.err().map_or(ErrorCode::NONE, |code| told(code, cx.version));
     AddOffsetsToTxnResponse { throttle_time_ms: 0, error_code }

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use quipu_protocol::ErrorCode;
 
 use super::Context;
+use crate::coordinator::txn::Begun;
 use crate::coordinator::txn::machine::Identity;
 use crate::internal::partition_index;
 use crate::topic::OFFSETS_TOPIC;
@@ -49,7 +50,7 @@ fn add_group(
     transactional_id: &str,
     producer: Identity,
     group_id: &str,
-) -> Result<(), ErrorCode> {
+) -> Result<Begun, ErrorCode> {
     let partition = offsets_partition(cx, group_id);
     cx.broker.transactions.add_partitions(transactional_id, producer, &[partition])
 }

@@ -12,6 +12,7 @@ use crate::api::groups::shared;
 use crate::api::offsets::commits::{Asked, Commits};
 use crate::coordinator::group::Committer;
 use crate::coordinator::group::offsets::CommitRequest;
+use crate::coordinator::txn::Begun;
 
 /// First version whose clients know TRANSACTION_ABORTABLE (KIP-890).
 const ABORTABLE_SINCE: i16 = 4;
@@ -70,7 +71,10 @@ async fn commit(
         return Err(ErrorCode::INVALID_GROUP_ID);
     }
     if cx.version >= IMPLICIT_ADD_SINCE {
-        add_group(cx, id, producer, group_id).map_err(|code| transaction_code(code, cx.version))?;
+        let refused = |code| transaction_code(code, cx.version);
+        if add_group(cx, id, producer, group_id).map_err(refused)? == Begun::Durably {
+            broker.transactions.durable(id).await.map_err(refused)?;
+        }
     }
     let committer = Committer {
         member_id: shared(&request.member_id),

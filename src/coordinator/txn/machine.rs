@@ -429,8 +429,9 @@ impl Transaction {
     ///
     /// Everything that was appended to the coordinator's log before something durable is durable, and markers are
     /// appended to a partition before the next transaction's records. So an open transaction is the current one if its
-    /// epoch is; in version 1, where all have the same, an earlier one whose marker was lost counts as current, too, and
-    /// ends as that does.
+    /// epoch is. In version 1 all have the same, but each has begun durably: one that is open although none is under way
+    /// is the last one, and lacks its marker. Where one is under way, an earlier one without its marker counts as part of
+    /// it and ends as that does.
     pub fn found_open(&self, now: Millis, producer: Identity, topic: &str, partition: i32) -> Found {
         let is_part = self.contains(topic, partition);
         let is_of_outcome = match self.version {
@@ -439,6 +440,14 @@ impl Transaction {
         };
         if self.status.is_prepared() && is_part && is_of_outcome {
             return Found::Known;
+        }
+        let is_complete = matches!(self.status, Status::CompleteCommit | Status::CompleteAbort);
+        if self.version == Version::One && is_complete && producer == self.identity() {
+            let is_commit = self.status == Status::CompleteCommit;
+            return Found::Ended { is_commit, epoch: self.producer_epoch };
+        }
+        if self.status.is_prepared() && producer == (self.next_producer_id, 0) {
+            return Found::JoinsNext;
         }
         if producer == self.identity() {
             match self.add(now, producer, &[(topic.into(), partition)]) {

@@ -10,7 +10,8 @@
 //!
 //! That a transaction of version 2 has begun, and that one has ended, nobody waits for: with an epoch for every
 //! transaction the partitions tell what was lost of it, and [`TransactionCoordinator::found_open`] learns it again. In
-//! version 1 a late marker could be taken for one of the next transaction, which therefore begins durably.
+//! version 1, and from there to version 2, a late marker could be taken for one of the next transaction, which therefore
+//! begins durably.
 
 pub mod machine;
 pub mod records;
@@ -63,6 +64,16 @@ pub trait TransactionDoors: Send + Sync {
     /// # Errors
     /// The log's: the marker is not there.
     fn write_marker(&self, topic: &str, partition: i32, marker: &Marker) -> Result<Durability, ErrorCode>;
+}
+
+/// What has to happen before records are appended to a partition that was made part of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "records may have to wait"]
+pub enum Begun {
+    /// It has to be durable.
+    Durably,
+    /// Nothing.
+    Unhurried,
 }
 
 /// A transaction that a partition holds open.
@@ -291,7 +302,9 @@ impl TransactionCoordinator {
         for slot in &all {
             if let Some(state) = &slot.lock().state {
                 by_producer.insert(state.producer_id, slot);
-                by_producer.entry(state.previous_producer_id).or_insert(slot);
+                for other in [state.previous_producer_id, state.next_producer_id] {
+                    by_producer.entry(other).or_insert(slot);
+                }
             }
         }
         for found in open {
@@ -318,6 +331,10 @@ impl TransactionCoordinator {
     fn settle_open(&self, slot: &mut Slot, found: &OpenTransaction, now: Now) -> Result<(), ErrorCode> {
         let OpenTransaction { producer, topic, partition } = found;
         let state = slot.state.as_ref().ok_or(ErrorCode::INVALID_PRODUCER_ID_MAPPING)?;
+        if producer.0 == state.producer_id && producer.1 > state.producer_epoch {
+            // More is lost of the coordinator's log than a power cut takes.
+            return Err(ErrorCode::INVALID_PRODUCER_EPOCH);
+        }
         match state.found_open(now.wall, *producer, topic, *partition) {
             Found::Known => Ok(()),
             Found::Joins(next) => self.advance(slot, Some(next), now),
@@ -389,8 +406,8 @@ impl TransactionCoordinator {
         ready.ok_or(ErrorCode::CONCURRENT_TRANSACTIONS)
     }
 
-    /// Adds partitions to the producer's transaction. Whoever is of version 1 must not be told before that is
-    /// [durable](Self::durable).
+    /// Adds partitions to the producer's transaction. Says whether that has to be [durable](Self::durable) before
+    /// anything is appended to them: not if the producer's last transaction was of version 2.
     ///
     /// # Errors
     /// Kafka's codes for it.
@@ -399,15 +416,16 @@ impl TransactionCoordinator {
         id: &str,
         producer: Identity,
         partitions: &[(Arc<str>, i32)],
-    ) -> Result<(), ErrorCode> {
+    ) -> Result<Begun, ErrorCode> {
         self.admit(id)?;
         let now = self.clock.now();
         self.with(id, |_, slot| {
             let state = slot.state.as_ref().ok_or(ErrorCode::INVALID_PRODUCER_ID_MAPPING)?;
-            match state.add(now.wall, producer, partitions)? {
-                Some(next) => self.advance(slot, Some(next), now),
-                None => Ok(()),
+            let is_first = state.version == Version::One;
+            if let Some(next) = state.add(now.wall, producer, partitions)? {
+                self.advance(slot, Some(next), now)?;
             }
+            Ok(if is_first { Begun::Durably } else { Begun::Unhurried })
         })
     }
 
@@ -630,13 +648,17 @@ impl Completing<'_> {
         let mut slot = self.slot.lock();
         self.is_done = true;
         let Some(done) = state.complete(now.wall) else { return Ok(()) };
-        let reopened = std::mem::take(&mut slot.reopened);
-        let next = if reopened.is_empty() { None } else { done.add(now.wall, done.identity(), &reopened)? };
+        let next = if slot.reopened.is_empty() {
+            None
+        } else {
+            done.add(now.wall, done.identity(), &slot.reopened)?
+        };
         self.coordinator.advance(&mut slot, Some(done), now)?;
-        match next {
-            Some(next) => self.coordinator.advance(&mut slot, Some(next), now),
-            None => Ok(()),
+        if let Some(next) = next {
+            self.coordinator.advance(&mut slot, Some(next), now)?;
+            slot.reopened.clear();
         }
+        Ok(())
     }
 
     async fn write_markers(&self, state: &Transaction) -> Result<(), ErrorCode> {
