@@ -216,7 +216,7 @@ impl GroupCoordinator {
             }
             slot.scheduled = Millis::MAX;
             let step = slot.group.expire(now, &*self.topics, &settings);
-            // A failed append is logged; the machine has moved on as Kafka's would.
+            // A failed append is logged. A classic group has moved on as Kafka's would; one of consumers looks again.
             let _ = self.advance(&mut slot, now, step);
             self.tidy(&mut slot);
         }

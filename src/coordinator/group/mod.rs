@@ -430,7 +430,9 @@ impl Group {
         if step.records.is_empty()
             && let Some(gone) = self.consumer.next_expired(now)
         {
-            self.fence(now, &[gone], topics, settings, &mut step);
+            self.fence(now, &[gone.clone()], topics, settings, &mut step);
+            // Should the log refuse that: otherwise it would stay for good, with what it has been assigned.
+            self.consumer.look_again(&gone, now);
         }
         step
     }
@@ -540,7 +542,8 @@ impl Group {
                 if is_subscribed {
                     return ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC;
                 }
-                if self.offsets.get(topic, *partition).is_some() {
+                if self.offsets.get(topic, *partition).is_some() || self.offsets.is_pending(topic, *partition)
+                {
                     step.records.push(Record::Offset {
                         topic: topic.clone(),
                         partition: *partition,
@@ -573,11 +576,7 @@ impl Group {
 
     /// Removes the offsets of partitions for which `exists` does not hold.
     pub fn remove_missing(&self, exists: impl Fn(&str, i32) -> bool) -> Step {
-        let records = self
-            .all_committed()
-            .filter(|(topic, partition, _)| !exists(topic, *partition))
-            .map(|(topic, partition, _)| Record::Offset { topic: topic.clone(), partition, value: None })
-            .collect();
+        let records = self.offsets.remove_where(|topic, partition| !exists(topic, partition));
         Step { records, ..Step::default() }
     }
 

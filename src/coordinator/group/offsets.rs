@@ -1,6 +1,6 @@
 //! The offsets that a group has committed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use quipu_protocol::error_code::ErrorCode;
@@ -83,14 +83,14 @@ impl Offsets {
     /// Turns accepted commits into records; the answer has one error code per request, in order.
     pub(crate) fn commit(
         requests: Vec<CommitRequest>,
-        metadata_bytes_max: usize,
+        metadata_max: usize,
         retention_ms: Option<Millis>,
         wall: Millis,
     ) -> (Vec<ErrorCode>, Vec<Record>) {
         let mut codes = Vec::with_capacity(requests.len());
         let mut records = Vec::with_capacity(requests.len());
         for request in requests {
-            if request.metadata.len() > metadata_bytes_max {
+            if is_too_long(&request.metadata, metadata_max) {
                 codes.push(ErrorCode::OFFSET_METADATA_TOO_LARGE);
                 continue;
             }
@@ -111,21 +111,26 @@ impl Offsets {
         (codes, records)
     }
 
+    /// Tombstones for what is committed, or may be by an open transaction, in the partitions for which `is_gone` holds.
+    pub(crate) fn remove_where(&self, is_gone: impl Fn(&str, i32) -> bool) -> Vec<Record> {
+        let committed = self
+            .by_topic
+            .iter()
+            .flat_map(|(topic, partitions)| partitions.keys().map(move |&partition| (topic, partition)));
+        let pending = self.pending.values().flatten().map(|((topic, partition), _)| (topic, *partition));
+        let gone: BTreeSet<_> =
+            committed.chain(pending).filter(|(topic, partition)| is_gone(topic, *partition)).collect();
+        gone.into_iter().map(|(topic, partition)| tombstone(topic, partition)).collect()
+    }
+
     /// Tombstones for the offsets of one topic.
     pub(crate) fn remove_topic(&self, topic: &str) -> Vec<Record> {
-        self.by_topic
-            .get_key_value(topic)
-            .into_iter()
-            .flat_map(|(topic, partitions)| partitions.keys().map(|&partition| tombstone(topic, partition)))
-            .collect()
+        self.remove_where(|one, _| one == topic)
     }
 
     /// Tombstones for everything.
     pub(crate) fn remove_all(&self) -> Vec<Record> {
-        self.by_topic
-            .iter()
-            .flat_map(|(topic, partitions)| partitions.keys().map(|&partition| tombstone(topic, partition)))
-            .collect()
+        self.remove_where(|_, _| true)
     }
 
     /// Tombstones for what has outlived its retention. Topics for which `subscribed` holds are kept.
@@ -201,7 +206,16 @@ impl Offsets {
     }
 
     pub(crate) fn replay(&mut self, topic: &Arc<str>, partition: i32, value: Option<&Committed>) {
-        self.overtake(topic, partition, self.last_pending);
+        if value.is_some() {
+            self.overtake(topic, partition, self.last_pending);
+        } else if !self.pending.is_empty() {
+            // What was removed is not brought back by a transaction that was open then.
+            let key = (topic.clone(), partition);
+            self.pending.retain(|_, commits| {
+                commits.remove(&key);
+                !commits.is_empty()
+            });
+        }
         self.put(topic, partition, value);
     }
 
@@ -224,6 +238,11 @@ impl Offsets {
             }
         }
     }
+}
+
+/// Whether there is more than `max` of it, in the units that Kafka counts in, or than a record can hold.
+fn is_too_long(metadata: &str, max: usize) -> bool {
+    metadata.len() > i16::MAX as usize || metadata.len() > max && metadata.encode_utf16().count() > max
 }
 
 fn tombstone(topic: &Arc<str>, partition: i32) -> Record {
@@ -266,6 +285,24 @@ mod tests {
             Offsets::commit(vec![request("t", 0, 1, "12345"), request("t", 1, 1, "1234")], 4, None, 0);
         assert_eq!(codes, [ErrorCode::OFFSET_METADATA_TOO_LARGE, ErrorCode::NONE]);
         assert_eq!(records.len(), 1);
+        // Four units of UTF-16, twelve bytes.
+        let (codes, _) =
+            Offsets::commit(vec![request("t", 0, 1, "\u{6f22}\u{5b57}\u{6f22}\u{5b57}")], 4, None, 0);
+        assert_eq!(codes, [ErrorCode::NONE]);
+    }
+
+    #[test]
+    fn what_is_removed_is_not_brought_back_by_a_transaction_that_was_open() {
+        let value = with(vec![request("t", 0, 5, "")], None, 0).get("t", 0).unwrap().clone();
+        let mut offsets = Offsets::default();
+        offsets.pend(1, &"t".into(), 0, value.clone());
+        offsets.pend(1, &"u".into(), 0, value);
+        let records = offsets.remove_topic("t");
+        assert_eq!(records.len(), 1);
+        replay(&mut offsets, &records);
+        assert!(!offsets.is_pending("t", 0) && offsets.is_pending("u", 0));
+        offsets.end_transaction(1, true);
+        assert!(offsets.get("t", 0).is_none() && offsets.get("u", 0).is_some());
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! What happens when time passes.
 
 use super::{Consumer, MemberId, Progress};
-use crate::coordinator::Now;
 use crate::coordinator::group::timers::Timer;
+use crate::coordinator::{Millis, Now};
 
 impl Consumer {
     /// The first member whose session is over, or whose time to revoke, to join again or to ask for what it may read.
@@ -24,4 +24,12 @@ impl Consumer {
         }
         None
     }
+
+    /// Has a member's session end once more in a while, unless the member is gone by then.
+    pub(crate) fn look_again(&mut self, id: &MemberId, now: Now) {
+        self.timers.set(Timer::Session(id.clone()), now.tick.saturating_add(LOOK_AGAIN_MS));
+    }
 }
+
+/// When the removal of a member that the log has refused is tried again.
+const LOOK_AGAIN_MS: Millis = 500;

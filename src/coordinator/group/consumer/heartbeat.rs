@@ -136,6 +136,9 @@ impl Beat {
     }
 }
 
+/// Bytes of a subscription that are not counted.
+const SMALL_SUBSCRIPTION_BYTES: usize = 1_024;
+
 impl Consumer {
     /// Takes the heartbeat of a member that joins or stays; adds to `records`.
     pub(crate) fn heartbeat(
@@ -182,6 +185,25 @@ impl Consumer {
         })
     }
 
+    /// Whether the group may take in what the member subscribes to. Small ones always: their number is limited.
+    fn check_room(&self, found: &Found, new: &Subscription, settings: &GroupSettings) -> Result<(), Refused> {
+        let (bytes, before) = (new.bytes(), found.subscription.bytes());
+        if bytes <= SMALL_SUBSCRIPTION_BYTES || bytes <= before {
+            return Ok(());
+        }
+        let all: usize = self.members.values().map(|member| member.subscription.bytes()).sum();
+        if all.saturating_sub(before).saturating_add(bytes) <= settings.group_bytes_max {
+            return Ok(());
+        }
+        Err(Refused::new(
+            ErrorCode::GROUP_MAX_SIZE_REACHED,
+            format!(
+                "the subscriptions of this group would take more than {} bytes; subscribe by a regular expression",
+                settings.group_bytes_max
+            ),
+        ))
+    }
+
     /// What a member's new subscription, and what it says that it has, make of the group and of the member: adds the
     /// records. A new assignment `waits` so long after the last one; until then members go on with that.
     #[expect(clippy::too_many_arguments, reason = "all of it is the request's, or the world's")]
@@ -197,6 +219,7 @@ impl Consumer {
         settings: &GroupSettings,
         records: &mut Vec<Record>,
     ) -> Result<Planned, Refused> {
+        self.check_room(found, &subscription, settings)?;
         let subscription = Arc::new(subscription);
         let topics_now = topics.version();
         let is_stale = self.topics_seen != Some(topics_now);

@@ -120,6 +120,15 @@ pub struct Subscription {
     pub classic: Option<Arc<ClassicMember>>,
 }
 
+impl Subscription {
+    /// About how much memory its lists take.
+    fn bytes(&self) -> usize {
+        let topics: usize = self.topics.iter().map(|topic| topic.len() + size_of::<Arc<str>>()).sum();
+        let classic = self.classic.iter().flat_map(|classic| &classic.protocols);
+        topics + classic.map(|protocol| protocol.name.len() + protocol.metadata.len()).sum::<usize>()
+    }
+}
+
 /// Where a member is on its way to the target. The numbers are those of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Progress {
