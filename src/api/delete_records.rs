@@ -19,33 +19,32 @@ pub async fn delete_records<'a>(
     request: DeleteRecordsRequest<'a>,
 ) -> DeleteRecordsResponse<'a> {
     let now = cx.broker.clock.now_ms();
-    let topics = request
-        .topics
-        .into_iter()
-        .map(|asked| {
-            let topic = cx.broker.topics.by_name(&asked.name);
-            let partitions = asked
-                .partitions
-                .iter()
-                .map(|partition| {
-                    let (low_watermark, error_code) = match delete(topic.as_deref(), partition, now) {
-                        Ok(low) => (low, ErrorCode::NONE),
-                        Err(code) => (-1, code),
-                    };
-                    DeleteRecordsPartitionResult {
-                        partition_index: partition.partition_index,
-                        low_watermark,
-                        error_code,
-                    }
-                })
-                .collect();
-            DeleteRecordsTopicResult { name: asked.name, partitions }
-        })
-        .collect();
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for asked in request.topics {
+        let topic = cx.broker.topics.by_name(&asked.name);
+        let mut partitions = Vec::with_capacity(asked.partitions.len());
+        for partition in &asked.partitions {
+            let (low_watermark, error_code) = match delete(cx, topic.as_deref(), partition, now).await {
+                Ok(low) => (low, ErrorCode::NONE),
+                Err(code) => (-1, code),
+            };
+            partitions.push(DeleteRecordsPartitionResult {
+                partition_index: partition.partition_index,
+                low_watermark,
+                error_code,
+            });
+        }
+        topics.push(DeleteRecordsTopicResult { name: asked.name, partitions });
+    }
     DeleteRecordsResponse { throttle_time_ms: 0, topics }
 }
 
-fn delete(topic: Option<&Topic>, asked: &DeleteRecordsPartition, now: Millis) -> Result<Offset, ErrorCode> {
+async fn delete(
+    cx: &Context<'_>,
+    topic: Option<&Topic>,
+    asked: &DeleteRecordsPartition,
+    now: Millis,
+) -> Result<Offset, ErrorCode> {
     let topic = topic.ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
     let partition = partition_of(Some(topic), asked.partition_index)?;
     // As in Kafka: the broker's own state is not for clients, and a topic that is only compacted keeps its keys.
@@ -60,5 +59,6 @@ fn delete(topic: Option<&Topic>, asked: &DeleteRecordsPartition, now: Millis) ->
     if !(0..=end).contains(&to) {
         return Err(ErrorCode::OFFSET_OUT_OF_RANGE);
     }
-    partition.delete_prefix(to, now)
+    // Waits for the disk, and removes files.
+    cx.broker.aside(move |_| Ok(partition.delete_prefix(to, now))).await.map_err(|refused| refused.code)?
 }

@@ -250,26 +250,28 @@ pub async fn create_partitions<'a>(
     for topic in &request.topics {
         *counts.entry(topic.name.to_string()).or_default() += 1;
     }
-    let results = request
-        .topics
-        .into_iter()
-        .filter_map(|asked| {
-            // A topic named twice is refused once.
-            let grown = match counts.remove(&*asked.name)? {
-                1 => grow(cx, &asked, request.validate_only),
-                _ => Err(Refused::new(ErrorCode::INVALID_REQUEST, "the request names this topic twice")),
-            };
-            let (error_code, error_message) = match grown {
-                Ok(()) => (ErrorCode::NONE, None),
-                Err(refused) => (refused.code, Some(Str::Owned(refused.message))),
-            };
-            Some(CreatePartitionsTopicResult { name: asked.name, error_code, error_message })
-        })
-        .collect();
+    let mut results = Vec::with_capacity(request.topics.len());
+    for asked in request.topics {
+        // A topic named twice is refused once.
+        let grown = match counts.remove(&*asked.name) {
+            None => continue,
+            Some(1) => grow(cx, &asked, request.validate_only).await,
+            Some(_) => Err(Refused::new(ErrorCode::INVALID_REQUEST, "the request names this topic twice")),
+        };
+        let (error_code, error_message) = match grown {
+            Ok(()) => (ErrorCode::NONE, None),
+            Err(refused) => (refused.code, Some(Str::Owned(refused.message))),
+        };
+        results.push(CreatePartitionsTopicResult { name: asked.name, error_code, error_message });
+    }
     CreatePartitionsResponse { throttle_time_ms: 0, results }
 }
 
-fn grow(cx: &Context<'_>, asked: &CreatePartitionsTopic<'_>, validate_only: bool) -> Result<(), Refused> {
+async fn grow(
+    cx: &Context<'_>,
+    asked: &CreatePartitionsTopic<'_>,
+    validate_only: bool,
+) -> Result<(), Refused> {
     let topic = cx.broker.topics.by_name(&asked.name).ok_or_else(|| {
         Refused::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, format!("there is no topic {}", asked.name))
     })?;
@@ -291,5 +293,6 @@ fn grow(cx: &Context<'_>, asked: &CreatePartitionsTopic<'_>, validate_only: bool
             ));
         }
     }
-    cx.broker.add_partitions(&topic, asked.count, validate_only)
+    let count = asked.count;
+    cx.broker.aside(move |broker| broker.add_partitions(&topic, count, validate_only)).await
 }

@@ -47,6 +47,8 @@ const WRITE_SLICES: usize = 64;
 const HELD_MAX: usize = 64;
 /// A frame that began must go on arriving: a peer that sends half and falls silent is dropped after this long.
 const PARTIAL_FRAME_PATIENCE: Duration = Duration::from_secs(30);
+/// A large request has to come this fast after that, on average.
+const LARGE_BYTES_PER_SECOND_MIN: u64 = 1 << 20;
 
 /// A peer that takes nothing of its answer for this long is dropped.
 const WRITE_PATIENCE: Duration = Duration::from_secs(60);
@@ -121,8 +123,15 @@ struct Connection<'a> {
     held: VecDeque<Held>,
     turn: Turn,
     /// Room for the large request that is being read.
-    room: Option<OwnedSemaphorePermit>,
+    room: Option<Room>,
     pool: BufferPool,
+}
+
+/// The room that a large request takes of what all of them may, and until when it has to be here: whoever sends it byte
+/// by byte must not keep others waiting for ever.
+struct Room {
+    _permit: OwnedSemaphorePermit,
+    until: Instant,
 }
 
 struct Held {
@@ -154,7 +163,14 @@ impl Connection<'_> {
             let may_read = self.held.len() < HELD_MAX && !is_stopping;
             let is_partial = !self.input.pending().is_empty();
             let now = Instant::now();
-            silence.begins(now, if is_partial { PARTIAL_FRAME_PATIENCE } else { idle_patience(self.broker) });
+            silence.begins(
+                now,
+                match &self.room {
+                    Some(room) => PARTIAL_FRAME_PATIENCE.min(room.until.saturating_duration_since(now)),
+                    None if is_partial => PARTIAL_FRAME_PATIENCE,
+                    None => idle_patience(self.broker),
+                },
+            );
             if let Some(thread) = gauge.turn(u64::from(self.peer.port()), now)
                 && !is_partial
                 && self.held.is_empty()
@@ -171,7 +187,7 @@ impl Connection<'_> {
                     if may_read => read?,
                 () = silence.too_long(), if may_read => return Err(is_partial.then(|| {
                     let seconds = PARTIAL_FRAME_PATIENCE.as_secs();
-                    format!("half a request came, then nothing for {seconds} seconds")
+                    format!("half a request came, then nothing for {seconds} seconds, or less than 1 MiB/s")
                 })),
                 _ = &mut stopped, if !is_stopping => is_stopping = true,
             }
@@ -288,7 +304,7 @@ fn release(
 async fn read(
     stream: &mut TcpStream,
     input: &mut Input,
-    room: &mut Option<OwnedSemaphorePermit>,
+    room: &mut Option<Room>,
     pool: &BufferPool,
     broker: &Broker,
     limits: FrameLimits,
@@ -308,9 +324,12 @@ async fn read(
     } else if room.is_none() {
         // All of it or none: of many large requests, those that have begun can end.
         let permit = broker.request_memory.reserve(wanted);
-        *room = Some(tokio::time::timeout(PARTIAL_FRAME_PATIENCE, permit).await.map_err(|_| {
+        let permit = tokio::time::timeout(PARTIAL_FRAME_PATIENCE, permit).await.map_err(|_| {
             Some("there was no memory for a large request; raise queued.max.request.bytes".to_owned())
-        })?);
+        })?;
+        let patience =
+            PARTIAL_FRAME_PATIENCE + Duration::from_secs(wanted as u64 / LARGE_BYTES_PER_SECOND_MIN);
+        *room = Some(Room { _permit: permit, until: Instant::now() + patience });
     }
     input.make_room(wanted);
     // Unlike `try_read_buf` this knows that a short read has emptied the socket, and spares the next turn a call

@@ -5,6 +5,7 @@
 //! two minutes, else the client goes without.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry as Place;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -150,7 +151,7 @@ impl FetchSessions {
             // The epoch after the last is 1 again: 0 would open a session.
             session.next_epoch = if session.next_epoch == i32::MAX { 1 } else { session.next_epoch + 1 };
             session.last_used = now;
-            session.take_changes(cx, request);
+            session.take_changes(cx, request)?;
             if session.partitions.is_empty() {
                 // Nothing is left to remember: the session ends, as in Kafka.
                 drop(session);
@@ -163,11 +164,16 @@ impl FetchSessions {
     }
 }
 
+/// Most partitions that a session grows to by incremental requests.
+const SESSION_PARTITIONS_MAX: usize = 200_000;
+
 impl State {
-    fn take_changes(&mut self, cx: &Context<'_>, request: &FetchRequest<'_>) {
+    /// Takes in what a request adds and forgets. One that adds too much ends the session: the client begins anew, with all
+    /// that it wants in one request.
+    fn take_changes(&mut self, cx: &Context<'_>, request: &FetchRequest<'_>) -> Result<(), ErrorCode> {
         let changes = all_wanted(cx, request);
         if !changes.is_empty() {
-            let places: HashMap<(Uuid, String, i32), usize> = self
+            let mut places: HashMap<(Uuid, String, i32), usize> = self
                 .partitions
                 .iter()
                 .enumerate()
@@ -178,9 +184,15 @@ impl State {
                 .collect();
             for wanted in changes {
                 let (id, name, index) = wanted.key();
-                match places.get(&(id, name.to_owned(), index)) {
-                    Some(&at) => self.partitions[at].wanted = wanted,
-                    None => self.partitions.push(Entry { wanted, told: None }),
+                match places.entry((id, name.to_owned(), index)) {
+                    Place::Occupied(at) => self.partitions[*at.get()].wanted = wanted,
+                    Place::Vacant(_) if self.partitions.len() >= SESSION_PARTITIONS_MAX => {
+                        return Err(ErrorCode::FETCH_SESSION_ID_NOT_FOUND);
+                    }
+                    Place::Vacant(place) => {
+                        place.insert(self.partitions.len());
+                        self.partitions.push(Entry { wanted, told: None });
+                    }
                 }
             }
         }
@@ -193,6 +205,7 @@ impl State {
                 !(same && topic.partitions.contains(&wanted.index))
             });
         }
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use crate::config::value::ValueType::{Boolean, Double, Int, List, Long, String};
 #[rustfmt::skip]
 pub const KEYS: &[ConfigKey] = &[
     key("cleanup.policy", List, Some("delete"), OneOf(&["compact", "delete"])).acts().from("log.cleanup.policy")
-        .doc("What happens to old data: delete drops whole segments past the retention limits, compact keeps the last record of each key, both do both, and an empty list keeps everything. Quipu does not compact yet; compacted topics keep everything."),
+        .doc("What happens to old data: delete drops whole segments past the retention limits, compact keeps the last record of each key, both do both, and an empty list keeps everything."),
     key("compression.gzip.level", Int, Some("-1"), GzipLevel).acts().from("compression.gzip.level")
         .doc("Level used when the broker itself compresses with gzip."),
     key("compression.lz4.level", Int, Some("9"), Between(1, 17)).from("compression.lz4.level")
