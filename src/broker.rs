@@ -237,6 +237,8 @@ impl Broker {
             broker.groups.set_consumer_times(consumer_times(catalog.state(), &settings));
         }
         broker.metrics.by_api.switch(settings.request_metrics);
+        crate::internal::offsets::replay(&broker);
+        crate::internal::transactions::replay(&broker, was_killed);
         Ok(broker)
     }
 
