@@ -254,14 +254,14 @@ def w12(run):
 def w13(run):
     """The same requests by the same client, to more partitions and to longer logs. Only ours: it is compared with itself.
 
-    100 GiB take too long to write, and more disk than many have. What grows with a log is the number of its segments and the index of each:
-    so one log is of one long segment, and one of a thousand short ones, which is as many as a TiB in segments of the usual size."""
-    count, many = run.scale.growth_requests, wire.batch([b"x" * 100] * 36)
+    100 GiB take too long to write, and more disk than many have. What grows with a log is the number of its segments, and the index of each: so
+    one log is of one long segment, and one of as many short ones, of a MiB each, as half a TiB has of the usual size."""
+    count, many, together = run.scale.growth_requests, wire.batch([b"x" * 100] * 36), 16
 
     def ask_all(connection, frames):
         """Sixteen at a time, so that sleeping and waking are not what is measured."""
-        for at in range(0, len(frames), 16):
-            part = frames[at : at + 16]
+        for at in range(0, len(frames), together):
+            part = frames[at : at + together]
             connection.send(b"".join(part))
             for _ in part:
                 connection.receive()
@@ -273,29 +273,31 @@ def w13(run):
             ask_all(connection, frames)
         return {"us_per_op": (broker.cpu_s() - run.cpu_before) * 1e6 / len(frames)}
 
-    def turn_about(topic, partitions, requests):
+    def produces(topic, partitions, requests, row=together):
         frames = [wire.produce(topic, many, partition) for partition in range(partitions)]
-        return [frames[n % partitions] for n in range(requests)]
+        return [frames[n // row % partitions] for n in range(requests)]
 
-    def spread(broker, topic, partitions):
+    def spread(broker, topic, partitions, row):
         with contextlib.closing(wire.Connection(("127.0.0.1", broker.port))) as connection:
-            ask_all(connection, turn_about(topic, partitions, partitions))
-        return timed(broker, turn_about(topic, partitions, count))
+            ask_all(connection, produces(topic, partitions, partitions, 1))
+        return timed(broker, produces(topic, partitions, count, row))
 
     def long(broker, topic, mib, what):
         random.seed(mib)
         requests = (mib << 20) // len(many)
         with contextlib.closing(wire.Connection(("127.0.0.1", broker.port))) as connection:
-            ask_all(connection, turn_about(topic, 1, requests))
+            ask_all(connection, produces(topic, 1, requests))
         if what == "produce":
-            return timed(broker, turn_about(topic, 1, count))
+            return timed(broker, produces(topic, 1, count))
         last = requests * 36 - 1_000
         return timed(broker, [wire.fetch(topic, random.randrange(last), 16 << 10) for _ in range(count // 2)])
 
     among = [broker for broker in run.brokers if broker.name == "quipu"]
     for partitions in (1, 10, 100, 1_000):
-        run.each(f"produce 4 KiB, {partitions:,} partitions in turn", lambda b, t, p=partitions: spread(b, t, p), None, partitions=partitions, among=among)
-    sizes = ((1, {}, ""), (64, {}, ""), (run.scale.growth_mib, {}, " in one segment"), (run.scale.growth_mib, {"segment.bytes": run.scale.growth_mib << 10}, " in 1,000 segments"))
+        run.each(f"produce 4 KiB, 16 in a row, {partitions:,} partitions", lambda b, t, p=partitions: spread(b, t, p, together), None, partitions=partitions, among=among)
+    run.each("produce 4 KiB, another of 1,000 partitions each time", lambda b, t: spread(b, t, 1_000, 1), None, partitions=1_000, among=among)
+    most = run.scale.growth_mib
+    sizes = ((1, {}, ""), (64, {}, ""), (most, {}, " in one segment"), (most, {"segment.bytes": 1 << 20}, f" in {most} segments"))
     for what in ("produce 4 KiB", "fetch 16 KiB"):
         for mib, configs, form in sizes:
             run.each(f"{what}, log of {mib:,} MiB{form}", lambda b, t, m=mib, w=what: long(b, t, m, w.split()[0]), None, among=among, configs=configs, rounds=1)

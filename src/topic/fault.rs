@@ -87,14 +87,15 @@ mod tests {
     use crate::clock::Clock;
     use crate::config::{Config, Sources};
     use crate::health::Health;
-    use crate::topic::Partition;
     use crate::topic::durable::Awaited;
+    use crate::topic::{Partition, Turn};
 
-    /// A disk in memory that claims to last, and whose syncs fail on demand.
+    /// A disk in memory that claims to last, and whose syncs and writes fail on demand.
     #[derive(Clone, Debug, Default)]
     struct Failing {
         inner: MemoryDisk,
         syncs_fail: Arc<AtomicBool>,
+        writes_fail: Arc<AtomicBool>,
     }
 
     impl Disk for Failing {
@@ -103,7 +104,8 @@ mod tests {
         }
         fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
             let inner = self.inner.open(path, mode)?;
-            Ok(Arc::new(FailingFile { inner, syncs_fail: Arc::clone(&self.syncs_fail) }))
+            let (syncs_fail, writes_fail) = (Arc::clone(&self.syncs_fail), Arc::clone(&self.writes_fail));
+            Ok(Arc::new(FailingFile { inner, syncs_fail, writes_fail }))
         }
         fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
             self.inner.rename(from, to)
@@ -129,6 +131,7 @@ mod tests {
     struct FailingFile {
         inner: Arc<dyn DiskFile>,
         syncs_fail: Arc<AtomicBool>,
+        writes_fail: Arc<AtomicBool>,
     }
 
     impl DiskFile for FailingFile {
@@ -139,6 +142,9 @@ mod tests {
             self.inner.read_at(buf, position)
         }
         fn write_at(&self, parts: &mut [IoSlice<'_>], position: u64) -> io::Result<()> {
+            if self.writes_fail.load(Ordering::Acquire) {
+                return Err(io::Error::from_raw_os_error(5));
+            }
             self.inner.write_at(parts, position)
         }
         fn reserve(&self, from: u64, to: u64) -> io::Result<()> {
@@ -203,5 +209,49 @@ mod tests {
         broker.stop();
         let told = broker.close().unwrap_err();
         assert!(told.contains("failed for 1 logs"), "{told}");
+    }
+
+    #[test]
+    fn a_turn_shows_all_of_its_batches_or_fails_as_a_whole() {
+        let disk = Failing::default();
+        disk.create_dir_all(Path::new("/data")).unwrap();
+        let (config, _) = Config::load(Sources::default()).unwrap();
+        let broker =
+            Broker::open(config, Arc::new(disk.clone()), Path::new("/data"), Clock::manual(0, 1)).unwrap();
+        let [one, other] = ["one", "other"]
+            .map(|name| broker.create_topic(CreateTopic::with_defaults(name)).unwrap().partition(0).unwrap());
+        let turn = Turn::default();
+        let append = |partition: &Arc<Partition>, goes_on| {
+            turn.set_goes_on(goes_on);
+            let mut batch = BatchBuilder::new();
+            batch.push(1, None, Some(b"value"), &[]);
+            let bytes = batch.finish();
+            let checked = CheckedBatch::check(&bytes).unwrap();
+            partition.append_in_turn(&checked, Origin::Producer, 1, Some(&turn)).unwrap().last_offset
+        };
+        let end = |partition: &Partition| partition.reader(1).unwrap().end_offset();
+        // Nobody knows yet that a second one comes; what goes elsewhere in between takes nothing along.
+        assert_eq!((append(&one, true), end(&one)), (0, 1));
+        assert_eq!((append(&one, true), end(&one)), (1, 1));
+        assert_eq!((append(&other, true), end(&other)), (0, 1));
+        assert_eq!((append(&one, true), append(&one, true), end(&one)), (2, 3, 3));
+        turn.end().unwrap();
+        assert_eq!((append(&one, true), append(&one, true), end(&one)), (4, 5, 4));
+        assert_eq!((append(&one, false), end(&one)), (6, 7), "the last of a turn writes all of it");
+        assert_eq!((append(&one, true), end(&one)), (7, 7));
+        turn.end().unwrap();
+        assert_eq!(end(&one), 8);
+
+        assert_eq!(append(&one, true), 8);
+        disk.writes_fail.store(true, Ordering::Release);
+        assert_eq!(turn.end().unwrap_err().code(), ErrorCode::KAFKA_STORAGE_ERROR);
+        assert_eq!(end(&one), 8);
+        disk.writes_fail.store(false, Ordering::Release);
+        assert_eq!(send(&one), Err(ErrorCode::KAFKA_STORAGE_ERROR));
+        let health = Health::of(&broker);
+        assert!(
+            matches!(&health.faulty[..], [(topic, 0, Fault::Failed(_))] if **topic == *"one"),
+            "{health:?}"
+        );
     }
 }

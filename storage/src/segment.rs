@@ -31,6 +31,8 @@ pub(crate) const DELETED_SUFFIX: &str = ".deleted";
 const HOT_BYTES: u64 = 1024 * 1024;
 /// How much a walk has loaded at once.
 const LOAD_BYTES: u64 = 256 * 1024;
+/// What lies between the place that an index names and the batch that is looked for, more or less.
+const SEARCH_BYTES: u64 = 16 * 1024;
 
 /// `<20 digits><suffix>`.
 pub(crate) fn file_name(offset: Offset, suffix: &str) -> String {
@@ -340,7 +342,8 @@ impl Segment {
         let Place { position, offset } = place;
         let map = if position < end { Some(self.map(end)?) } else { None };
         let loaded = self.in_memory(position, end);
-        Ok(Walk { segment: self, map, position, loaded, previous: place, end, expected: offset })
+        let ahead = LOAD_BYTES;
+        Ok(Walk { segment: self, map, position, loaded, ahead, previous: place, end, expected: offset })
     }
 
     /// Nothing is appended to it any more: its newest bytes leave memory like others.
@@ -392,6 +395,8 @@ pub(crate) struct Walk<'a> {
     position: u64,
     /// What lies below this is in memory, as far as the walk has to do with it.
     loaded: u64,
+    /// How much is loaded at once.
+    ahead: u64,
     /// The batch before it, which may be the one that led astray.
     previous: Place,
     end: u64,
@@ -400,6 +405,12 @@ pub(crate) struct Walk<'a> {
 }
 
 impl Walk<'_> {
+    /// Looks for no more than so many bytes: whoever reads a little has not to pay for a lot that may never be read.
+    pub(crate) fn for_bytes(self, bytes: u64) -> Self {
+        let ahead = bytes.saturating_add(SEARCH_BYTES).min(LOAD_BYTES);
+        Self { ahead, ..self }
+    }
+
     /// The next batch. Its header was good when it was written; if it is no longer, the file has rotted, or something
     /// else was read than what lies there.
     pub(crate) fn next(&mut self) -> Result<Option<Met>, ReadError> {
@@ -438,7 +449,7 @@ impl Walk<'_> {
         }
         let Some(map) = &self.map else { return Ok(()) };
         let from = self.loaded.max(self.position);
-        let upto = upto.max(from.saturating_add(LOAD_BYTES)).min(self.end);
+        let upto = upto.max(from.saturating_add(self.ahead)).min(self.end);
         map.load(from..upto).map_err(|source| self.segment.io_error(source))?;
         self.loaded = upto;
         Ok(())

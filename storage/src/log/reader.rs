@@ -270,7 +270,8 @@ fn span(
     // In this order: the bytes up to any end that was seen are there.
     let end_offset = segment.end_offset();
     let size = segment.size_bytes();
-    let mut walk = segment.walk(segment.index_as_far_as_possible()?.before_offset(from), size)?;
+    let place = segment.index_as_far_as_possible()?.before_offset(from);
+    let mut walk = segment.walk(place, size)?.for_bytes(budget);
     'search: loop {
         let first = loop {
             match walk.next() {
