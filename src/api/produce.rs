@@ -63,7 +63,10 @@ pub async fn produce<'a>(
             cx.broker.topics.by_name(&data.name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
         };
         if let (None, Ok(topic)) = (refused, &topic) {
-            open(cx, topic, &data.partition_data, now).await;
+            if !data.partition_data.iter().all(|data| topic.is_open(data.index)) {
+                // Boxed, as all that is rare: a connection has room for what it does all the time.
+                Box::pin(open(cx, topic, &data.partition_data, now)).await;
+            }
         }
         let mut partition_responses = Vec::with_capacity(data.partition_data.len());
         for partition in data.partition_data {
@@ -74,7 +77,7 @@ pub async fn produce<'a>(
                 (None, Ok(topic)) => {
                     let config = topic.config();
                     let recompressed = match wants_recompression(&config, &partition) {
-                        Some((bytes, target)) => Some(recompress(cx, bytes, target).await),
+                        Some((bytes, target)) => Some(Box::pin(recompress(cx, bytes, target)).await),
                         None => None,
                     };
                     let told = (request.acks == ALL).then_some(&mut awaited);
@@ -169,9 +172,6 @@ struct Sent<'a> {
 /// Opens the logs that nobody has used yet. That makes and reads files, so another thread does it, once for all of them.
 /// What cannot be opened is refused when it is appended to.
 async fn open(cx: &Context<'_>, topic: &Topic, asked: &[PartitionProduceData<'_>], now: Millis) {
-    if asked.iter().all(|data| topic.is_open(data.index)) {
-        return;
-    }
     let partitions: Vec<_> = asked.iter().filter_map(|data| topic.partition(data.index)).collect();
     let opened = cx.broker.aside(move |_| {
         partitions.iter().filter(|partition| !partition.is_open()).for_each(|partition| {
