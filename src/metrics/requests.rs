@@ -75,8 +75,8 @@ pub struct ApiMetrics {
     pub local: Histogram,
     /// Waiting: for records to fetch, for the disk, for the members of a group, for answers in front (`RemoteTimeMs`).
     pub remote: Histogram,
-    /// From the moment when the answer could leave until the socket had taken it (`ResponseQueueTimeMs` and
-    /// `ResponseSendTimeMs`).
+    /// From the moment when the answer could leave until the socket had taken it, behind others of the same turn
+    /// (`ResponseQueueTimeMs` and `ResponseSendTimeMs`).
     pub send: Histogram,
     /// All of it (`TotalTimeMs`).
     pub total: Histogram,
@@ -292,6 +292,7 @@ impl Watch {
     }
 
     /// Work on it goes on: the time, and the thread's processor time if that is measured.
+    #[cold]
     fn before_work(&self) -> (Instant, u64) {
         (Instant::now(), self.notes.borrow().current.as_ref().map_or(0, Sample::cpu_ns))
     }
@@ -309,6 +310,7 @@ impl Watch {
     }
 
     /// The next answer in order may leave.
+    #[cold]
     pub(crate) fn release(&self, frame: Option<&Frame>) {
         let notes = &mut *self.notes.borrow_mut();
         if let Some(sample) = notes.samples.get_mut(notes.released) {
@@ -322,6 +324,7 @@ impl Watch {
     }
 
     /// Answers are about to be written: the processor time of this thread, if somebody wants to know.
+    #[cold]
     pub(crate) fn before_write(&self) -> Option<u64> {
         let notes = self.notes.borrow();
         let wanted = notes.samples.iter().take(notes.released).any(|sample| sample.weight > 0);
@@ -329,6 +332,7 @@ impl Watch {
     }
 
     /// A write took the thread's processor time since `before`: for all answers that may leave.
+    #[cold]
     pub(crate) fn after_write(&self, before: u64) {
         let notes = &mut *self.notes.borrow_mut();
         let share =
@@ -339,6 +343,7 @@ impl Watch {
     }
 
     /// All answers that could leave are written.
+    #[cold]
     pub(crate) fn sent(&self) {
         let notes = &mut *self.notes.borrow_mut();
         if notes.released == 0 {
