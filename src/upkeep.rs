@@ -315,6 +315,11 @@ mod tests {
             let batch = batch.finish();
             partition.append(&CheckedBatch::check(&batch).unwrap(), Origin::Producer, 0).unwrap();
         }
+        // A round looks at what is on disk only.
+        partition.request_flush();
+        while partition.reader(0).unwrap().durable_offset() < 100 {
+            std::thread::yield_now();
+        }
         let before = partition.size_bytes();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {

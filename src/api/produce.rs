@@ -62,11 +62,11 @@ pub async fn produce<'a>(
         } else {
             cx.broker.topics.by_name(&data.name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
         };
-        if let (None, Ok(topic)) = (refused, &topic) {
-            if !data.partition_data.iter().all(|data| topic.is_open(data.index)) {
-                // Boxed, as all that is rare: a connection has room for what it does all the time.
-                Box::pin(open(cx, topic, &data.partition_data, now)).await;
-            }
+        if let (None, Ok(topic)) = (refused, &topic)
+            && !data.partition_data.iter().all(|data| topic.is_open(data.index))
+        {
+            // Boxed, as all that is rare: a connection has room for what it does all the time.
+            Box::pin(open(cx, topic, &data.partition_data, now)).await;
         }
         let mut partition_responses = Vec::with_capacity(data.partition_data.len());
         for partition in data.partition_data {
@@ -266,7 +266,7 @@ fn try_append(
         Some(bytes) => CheckedBatch::check(bytes).map_err(|fault| Refusal::of_batch(&fault))?,
     };
     check_size(&batch, config.max_message_bytes.max(0) as usize)?;
-    check_timestamps(&batch, &config, now)?;
+    check_timestamps(&batch, config, now)?;
     if config.cleanup.compact {
         check_keys(&batch)?;
     }

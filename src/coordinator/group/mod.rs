@@ -430,7 +430,7 @@ impl Group {
         if step.records.is_empty()
             && let Some(gone) = self.consumer.next_expired(now)
         {
-            self.fence(now, &[gone.clone()], topics, settings, &mut step);
+            self.fence(now, std::slice::from_ref(&gone), topics, settings, &mut step);
             // Should the log refuse that: otherwise it would stay for good, with what it has been assigned.
             self.consumer.look_again(&gone, now);
         }
