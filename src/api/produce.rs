@@ -50,7 +50,12 @@ pub async fn produce<'a>(
         _ => Some(ErrorCode::INVALID_REQUIRED_ACKS),
     };
     let transaction = match (refused, request.transactional_id.as_deref()) {
-        (None, Some(id)) => Some(Transactional { id, added: add_partitions(cx, id, &request).await }),
+        (None, Some(id)) if cx.version >= IMPLICIT_ADD_SINCE => {
+            // Boxed, as all that is rare: a connection has room for what it does all the time.
+            let added = Box::pin(add_partitions(cx, id, &request)).await;
+            Some(Transactional { id, added })
+        }
+        (None, Some(id)) => Some(Transactional { id, added: Vec::new() }),
         _ => None,
     };
     let mut failed = None;
@@ -65,7 +70,6 @@ pub async fn produce<'a>(
         if let (None, Ok(topic)) = (refused, &topic)
             && !data.partition_data.iter().all(|data| topic.is_open(data.index))
         {
-            // Boxed, as all that is rare: a connection has room for what it does all the time.
             Box::pin(open(cx, topic, &data.partition_data, now)).await;
         }
         let mut partition_responses = Vec::with_capacity(data.partition_data.len());
@@ -359,9 +363,6 @@ async fn add_partitions(
     id: &str,
     request: &ProduceRequest<'_>,
 ) -> Vec<(Identity, ErrorCode)> {
-    if cx.version < IMPLICIT_ADD_SINCE {
-        return Vec::new();
-    }
     let mut wanted: BTreeMap<Identity, Vec<_>> = BTreeMap::new();
     for data in &request.topic_data {
         let topic = if cx.version >= TOPIC_IDS_SINCE {
