@@ -9,7 +9,10 @@ use std::io::{self, IsTerminal};
 use std::sync::OnceLock;
 
 use parking_lot::Mutex;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{fmt as lines, reload};
 
 /// The logger above all others.
 pub const ROOT: &str = "root";
@@ -69,6 +72,19 @@ impl Level {
     }
 }
 
+impl Level {
+    fn filter(self) -> LevelFilter {
+        match self {
+            Self::Off => LevelFilter::OFF,
+            Self::Error => LevelFilter::ERROR,
+            Self::Warn => LevelFilter::WARN,
+            Self::Info => LevelFilter::INFO,
+            Self::Debug => LevelFilter::DEBUG,
+            Self::Trace => LevelFilter::TRACE,
+        }
+    }
+}
+
 impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = Self::ALL.into_iter().find(|(level, _)| level == self).map_or("OFF", |(_, name)| name);
@@ -80,19 +96,19 @@ impl fmt::Display for Level {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Levels {
     own: BTreeMap<String, Level>,
-    /// Directives of the start that are not a logger with a level, such as those for spans: kept as they are.
-    others: Vec<String>,
+    /// Items of the start that are not a logger with a level.
+    unknown: Vec<String>,
 }
 
 impl Levels {
     /// Reads what `QUIPU_LOG` may say: `LEVEL` and `LOGGER=LEVEL` items.
     fn read(text: &str) -> Self {
-        let mut levels = Self { own: BTreeMap::from([(ROOT.to_owned(), Level::Error)]), others: Vec::new() };
+        let mut levels = Self { own: BTreeMap::from([(ROOT.to_owned(), Level::Error)]), unknown: Vec::new() };
         for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
             let (logger, level) = item.split_once('=').unwrap_or((ROOT, item));
             match Level::named(level) {
                 Some(level) if !logger.contains('[') => drop(levels.own.insert(logger.to_owned(), level)),
-                _ => levels.others.push(item.to_owned()),
+                _ => levels.unknown.push(item.to_owned()),
             }
         }
         levels
@@ -112,13 +128,12 @@ impl Levels {
         }
     }
 
-    /// The filter's own words for it.
-    fn directives(&self) -> String {
-        let own = self.own.iter().map(|(logger, level)| {
-            let level = level.to_string().to_ascii_lowercase();
-            if logger == ROOT { level } else { format!("{logger}={level}") }
+    fn filter(&self) -> Targets {
+        let targets = self.own.iter().map(|(logger, level)| {
+            // What has no name above it is below all others.
+            (if logger == ROOT { "" } else { logger }, level.filter())
         });
-        own.chain(self.others.iter().cloned()).collect::<Vec<_>>().join(",")
+        targets.collect()
     }
 }
 
@@ -137,22 +152,22 @@ static LOG: OnceLock<Log> = OnceLock::new();
 pub fn to_stderr() {
     let given = ["QUIPU_LOG", "RUST_LOG"].iter().find_map(|name| std::env::var(name).ok());
     let text = given.unwrap_or_else(|| "info".into());
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::builder().parse_lossy(&text))
+    let levels = Levels::read(&text);
+    let unknown = levels.unknown.join(", ");
+    let (filter, handle) = reload::Layer::new(levels.filter());
+    let lines = lines::layer()
         .with_target(false)
         .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr)
         // Told by a panic otherwise: a full disk under the log must not end the broker.
-        .log_internal_errors(false)
-        .with_filter_reloading();
-    let handle = lines.reload_handle();
+        .log_internal_errors(false);
     // Whoever set up logging before us keeps it, and its levels.
-    if lines.try_init().is_ok() {
-        let reload = move |levels: &Levels| {
-            let filter = EnvFilter::try_new(levels.directives()).map_err(|error| error.to_string())?;
-            handle.reload(filter).map_err(|error| error.to_string())
-        };
-        let _ = LOG.set(Log { levels: Mutex::new(Levels::read(&text)), reload: Box::new(reload) });
+    if tracing_subscriber::registry().with(filter).with(lines).try_init().is_ok() {
+        let reload = move |levels: &Levels| handle.reload(levels.filter()).map_err(|error| error.to_string());
+        let _ = LOG.set(Log { levels: Mutex::new(levels), reload: Box::new(reload) });
+    }
+    if !unknown.is_empty() {
+        tracing::warn!("neither a level nor a logger with one, in QUIPU_LOG or RUST_LOG: {unknown}");
     }
 }
 
@@ -201,7 +216,12 @@ mod tests {
         assert_eq!(levels.of("quipu::net::conn"), Level::Trace);
         assert_eq!(levels.of("quipu::api"), Level::Info);
         assert_eq!((levels.of("quipu_storage"), levels.of(ROOT)), (Level::Warn, Level::Warn));
-        assert_eq!(levels.directives(), "quipu=info,quipu::net=trace,warn,quipu[span]=debug,nonsense=loud");
+        assert_eq!(levels.unknown, ["quipu[span]=debug", "nonsense=loud"]);
+        let filter = levels.filter();
+        let tells = |target, level| filter.would_enable(target, &level);
+        assert!(tells("quipu::net::conn", tracing::Level::TRACE));
+        assert!(tells("quipu::api", tracing::Level::INFO) && !tells("quipu::api", tracing::Level::DEBUG));
+        assert!(tells("tokio", tracing::Level::WARN) && !tells("tokio", tracing::Level::INFO));
         assert_eq!(Levels::read("").of("quipu"), Level::Error, "as the filter has it");
     }
 

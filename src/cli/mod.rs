@@ -50,19 +50,25 @@ use crate::config::{Config, ConfigErrors, Sources};
 
 Exit codes: 0 done, 1 failed, 2 wrong usage."
 )]
-struct Cli {
+struct Cli<C: Subcommand> {
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<C>,
     #[command(flatten)]
     serve: serve::ServeArgs,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum Broker {
     /// Start the durable broker (what `quipu` alone does).
     Serve(serve::ServeArgs),
     /// Start a broker in memory, for tests: gone when it ends.
     Dev(dev::DevArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    #[command(flatten)]
+    Broker(Broker),
     /// Create, list, describe, change and delete topics.
     #[command(visible_alias = "topics")]
     Topic(topic::TopicArgs),
@@ -97,6 +103,15 @@ enum Command {
     Verify(verify::VerifyArgs),
 }
 
+impl Broker {
+    fn run(self) -> ExitCode {
+        match self {
+            Self::Serve(args) => serve::run(args),
+            Self::Dev(args) => dev::run(args),
+        }
+    }
+}
+
 /// Reads the broker's configuration and logs what is odd about it.
 fn load_config(sources: Sources) -> Result<Config, ConfigErrors> {
     let (config, warnings) = Config::load(sources)?;
@@ -108,11 +123,15 @@ fn load_config(sources: Sources) -> Result<Config, ConfigErrors> {
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    // What describes the other commands takes longer to make, and more memory, than the broker does to start.
+    if std::env::args_os().nth(1).is_none_or(|word| word == "serve" || word == "dev") {
+        let cli = Cli::<Broker>::parse();
+        return cli.command.unwrap_or(Broker::Serve(cli.serve)).run();
+    }
+    let cli = Cli::<Command>::parse();
     let done = match cli.command {
         None => return serve::run(cli.serve),
-        Some(Command::Serve(args)) => return serve::run(args),
-        Some(Command::Dev(args)) => return dev::run(args),
+        Some(Command::Broker(broker)) => return broker.run(),
         Some(Command::Topic(args)) => topic::run(args),
         Some(Command::Produce(args)) => produce::run(args),
         Some(Command::Consume(args)) => consume::run(args),
@@ -141,12 +160,29 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        Cli::<Command>::command().debug_assert();
+        Cli::<Broker>::command().debug_assert();
+    }
+
+    #[test]
+    fn the_short_way_to_a_broker_is_the_long_way() {
+        let line = |name: &'static str| ["quipu", name, "--override", "num.network.threads=3"];
+        for name in ["serve", "dev"] {
+            let (short, long) =
+                (Cli::<Broker>::parse_from(line(name)), Cli::<Command>::parse_from(line(name)));
+            let Some(Command::Broker(long)) = long.command else { panic!("{name} starts no broker") };
+            assert_eq!(format!("{:?}", short.command), format!("{:?}", Some(long)));
+            let help = |command: clap::Command| {
+                let mut command = command.find_subcommand(name).expect("a command").clone();
+                command.render_long_help().to_string()
+            };
+            assert_eq!(help(Cli::<Broker>::command()), help(Cli::<Command>::command()));
+        }
     }
 
     #[test]
     fn every_command_says_what_it_does() {
-        for command in Cli::command().get_subcommands() {
+        for command in Cli::<Command>::command().get_subcommands() {
             assert!(command.get_about().is_some(), "{}", command.get_name());
         }
     }
