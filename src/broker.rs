@@ -18,8 +18,8 @@ use crate::catalog::features::Features;
 use crate::catalog::{Catalog, Event, Resource, State};
 use crate::clock::Clock;
 use crate::config::{
-    BrokerOverrides, Changes, Config, Layers, Overrides, ReplicationFactorPolicy, Settings, TopicConfig,
-    validate_topic,
+    AuthorizerSettings, BrokerOverrides, Changes, Config, Layers, Overrides, ReplicationFactorPolicy,
+    Settings, TopicConfig, validate_topic,
 };
 use crate::coordinator::GroupCoordinator;
 use crate::coordinator::assign::Assignor;
@@ -31,6 +31,7 @@ use crate::identity::Identity;
 use crate::internal::offsets::OffsetsLog;
 use crate::internal::transactions::TransactionsLog;
 use crate::metrics::Metrics;
+use crate::security::authorizer::Authorizer;
 use crate::topic::{Topic, Topics, check_name, is_internal};
 
 /// Producer ids are reserved in the catalog this many at a time; a restart skips what was left of a block.
@@ -48,6 +49,8 @@ pub struct Broker {
     features: RwLock<Arc<Features>>,
     producer_ids: ProducerIds,
     stop: watch::Sender<bool>,
+    /// Decides who may do what; without one everyone may do everything.
+    pub authorizer: Option<Authorizer>,
     /// Time and randomness.
     pub clock: Clock,
     /// The topics and their logs.
@@ -223,6 +226,7 @@ impl Broker {
             fetch_sessions: FetchSessions::new(settings.network.fetch_session_slots),
             config,
             identity,
+            authorizer: authorizer(&settings, catalog.state()),
             data_dir: data_dir.to_owned(),
             catalog: Mutex::new(Some(catalog)),
             features,
@@ -549,7 +553,12 @@ impl Broker {
         let mut catalog = self.catalog.lock();
         let catalog = catalog.as_mut().ok_or_else(stopped)?;
         let (events, outcome) = plan(catalog.state());
+        let changes_acls =
+            events.iter().any(|event| matches!(event, Event::AclAdded { .. } | Event::AclRemoved { .. }));
         catalog.record(events, self.clock.now_ms()).map_err(storage_failed)?;
+        if let Some(authorizer) = self.authorizer.as_ref().filter(|_| changes_acls) {
+            authorizer.set(&catalog.state().acls);
+        }
         let features = &catalog.state().features;
         if **self.features.read() != *features {
             *self.features.write() = Arc::new(features.clone());
@@ -711,6 +720,19 @@ fn consumer_times(state: &State, settings: &Settings) -> HashMap<String, Consume
         Some((name, times))
     };
     state.configured_groups().into_iter().filter_map(of).collect()
+}
+
+/// What the settings and the access control lists say of who may do what.
+fn authorizer(settings: &Settings, state: &State) -> Option<Authorizer> {
+    let AuthorizerSettings { super_users, allow_everyone } = settings.authorizer.as_ref()?;
+    let authorizer = Authorizer::new(super_users.iter().cloned(), *allow_everyone);
+    authorizer.set(&state.acls);
+    if authorizer.refuses_everyone() {
+        tracing::warn!(
+            "authorizer.class.name is set, but there are neither ACLs nor super users: every client is refused everything; set super.users, for example to User:ANONYMOUS, and create ACLs"
+        );
+    }
+    Some(authorizer)
 }
 
 fn stopped() -> Refused {

@@ -18,11 +18,14 @@ use tracing_subscriber::{fmt as lines, reload};
 pub const ROOT: &str = "root";
 /// The logger that tells of every request, at `DEBUG`.
 pub const REQUEST: &str = "quipu::request";
+/// The logger that tells of every request that was denied, at `INFO`.
+pub const AUTHORIZER: &str = "quipu::authorizer";
 /// The loggers that can be named.
 const LOGGERS: &[&str] = &[
     ROOT,
     "quipu",
     "quipu::api",
+    AUTHORIZER,
     "quipu::broker",
     "quipu::catalog",
     "quipu::config",

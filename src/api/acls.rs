@@ -1,8 +1,8 @@
 //! DescribeAcls (key 29), CreateAcls (key 30) and DeleteAcls (key 31): who may do what (KIP-140, KIP-290).
 //!
 //! Versions 1–3 of each: 2 is flexible, 3 knows users as resources (KIP-373). As in Kafka, lists exist only where an
-//! authorizer is configured: without `authorizer.class.name` all three answer SECURITY_DISABLED. With Kafka's own
-//! `StandardAuthorizer` the lists are kept and described; nothing asks them yet, which the start warns of.
+//! authorizer is configured: without `authorizer.class.name` all three answer SECURITY_DISABLED. To see them needs DESCRIBE
+//! on the cluster, to change them ALTER.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ use quipu_protocol::primitives::Str;
 use super::Context;
 use crate::broker::Refused;
 use crate::catalog::Event;
-use crate::security::acl::{ACLS_MAX, Acl, AclFilter, Binding, FilterFields};
+use crate::security::acl::{ACLS_MAX, Acl, AclFilter, Binding, FilterFields, Operation};
 
 /// Most entries that one request removes, counted once for every filter that finds them (Kafka's
 /// `MAX_RECORDS_PER_USER_OP`).
@@ -27,11 +27,12 @@ const REMOVED_MAX: usize = 10_000;
 /// Most filters of one request: each is held against every entry.
 const FILTERS_MAX: usize = 1_000;
 
-fn disabled(cx: &Context<'_>, message: &str) -> Result<(), Refused> {
-    match cx.broker.settings().keeps_acls {
-        true => Ok(()),
-        false => Err(Refused::new(ErrorCode::SECURITY_DISABLED, message)),
+/// Whether there are lists, and the client may do this with them.
+fn permit(cx: &Context<'_>, operation: Operation, disabled: &str) -> Result<(), Refused> {
+    if cx.broker.authorizer.is_none() {
+        return Err(Refused::new(ErrorCode::SECURITY_DISABLED, disabled));
     }
+    cx.permit_on_cluster(operation).map_err(super::permission::refused)
 }
 
 fn owned<'a>(text: &str) -> Str<'a> {
@@ -52,7 +53,7 @@ pub async fn describe_acls<'a>(
         operation: request.operation,
         permission: request.permission_type,
     };
-    let found = disabled(cx, "No Authorizer is configured on the broker")
+    let found = permit(cx, Operation::Describe, "No Authorizer is configured on the broker")
         .and_then(|()| AclFilter::read(filter))
         .and_then(|filter| cx.broker.read_catalog(|state| by_resource(&state.acls, &filter)));
     match found {
@@ -99,7 +100,7 @@ fn by_resource<'a>(acls: &BTreeSet<Acl>, filter: &AclFilter) -> Vec<DescribeAcls
 
 /// Adds entries. Each succeeds or fails by itself; one that is there already is fine.
 pub async fn create_acls<'a>(cx: &Context<'_>, request: CreateAclsRequest<'a>) -> CreateAclsResponse<'a> {
-    let created = match disabled(cx, "No Authorizer is configured.") {
+    let created = match permit(cx, Operation::Alter, "No Authorizer is configured.") {
         Ok(()) => create(cx, &request).await,
         Err(refused) => Err(refused),
     };
@@ -155,7 +156,7 @@ async fn create(
 
 /// Removes the entries that filters find, and names them. Each filter succeeds or fails by itself.
 pub async fn delete_acls<'a>(cx: &Context<'_>, request: DeleteAclsRequest<'a>) -> DeleteAclsResponse<'a> {
-    let deleted = match disabled(cx, "No Authorizer is configured.") {
+    let deleted = match permit(cx, Operation::Alter, "No Authorizer is configured.") {
         Ok(()) => delete(cx, &request).await,
         Err(refused) => Err(refused),
     };

@@ -13,19 +13,12 @@ use quipu_protocol::message::describe_quorum::{
 };
 use quipu_protocol::primitives::Str;
 
-use super::Context;
+use super::{Context, permission};
+use crate::security::acl::Operation;
 use crate::topic::LEADER_EPOCH;
 
 /// "Not asked for" in an authorized-operations field.
 pub(super) const NO_OPERATIONS: i32 = i32::MIN;
-/// Bits of Kafka's `AclOperation` codes that a topic knows: READ, WRITE, CREATE, DELETE, ALTER, DESCRIBE,
-/// DESCRIBE_CONFIGS, ALTER_CONFIGS. Without an authorizer everyone may do everything.
-pub(super) const TOPIC_OPERATIONS: i32 =
-    1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11;
-/// The same for the cluster: CREATE, ALTER, DESCRIBE, CLUSTER_ACTION, DESCRIBE_CONFIGS, ALTER_CONFIGS,
-/// IDEMPOTENT_WRITE.
-pub(super) const CLUSTER_OPERATIONS: i32 = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12;
-
 /// Endpoint types (KIP-919).
 const BROKERS: i8 = 1;
 
@@ -60,7 +53,7 @@ pub async fn describe_cluster(
             is_fenced: false,
         }],
         cluster_authorized_operations: if request.include_cluster_authorized_operations {
-            CLUSTER_OPERATIONS
+            cx.authorized_cluster_operations()
         } else {
             NO_OPERATIONS
         },
@@ -76,6 +69,10 @@ pub async fn describe_quorum<'a>(
     cx: &Context<'_>,
     request: DescribeQuorumRequest<'a>,
 ) -> DescribeQuorumResponse<'a> {
+    if let Err(code) = cx.permit_on_cluster(Operation::Describe) {
+        let error_message = Some(Str::Borrowed(permission::message(code)));
+        return DescribeQuorumResponse { error_code: code, error_message, ..Default::default() };
+    }
     let node = cx.broker.node_id();
     let end = cx.broker.catalog_end_offset();
     let voter = ReplicaState {

@@ -18,7 +18,7 @@ use quipu_protocol::message::list_config_resources::{
 };
 use quipu_protocol::primitives::Str;
 
-use super::Context;
+use super::{Context, permission};
 use crate::broker::{Broker, Refused};
 use crate::catalog::Resource;
 use crate::config::{
@@ -27,6 +27,7 @@ use crate::config::{
     plan_changes, plan_replacement,
 };
 use crate::logging::{self, Level};
+use crate::security::acl;
 use crate::topic::check_name;
 
 /// Most groups, and most client metrics subscriptions, that have a configuration: any client may name one that does not
@@ -63,7 +64,10 @@ pub(crate) async fn describe_configs<'a>(
 ) -> DescribeConfigsResponse<'a> {
     let (synonyms, documentation) = (request.include_synonyms, request.include_documentation);
     let results = request.resources.into_iter().map(|resource| {
-        let (error_code, error_message, configs) = match describe(cx.broker, &resource) {
+        let permitted =
+            permit(cx, acl::Operation::DescribeConfigs, resource.resource_type, &resource.resource_name);
+        let described = permitted.and_then(|()| describe(cx.broker, &resource));
+        let (error_code, error_message, configs) = match described {
             Ok(entries) => {
                 let configs =
                     entries.into_iter().map(|entry| result(entry, synonyms, documentation)).collect();
@@ -75,6 +79,18 @@ pub(crate) async fn describe_configs<'a>(
         DescribeConfigsResult { error_code, error_message, resource_type, resource_name, configs }
     });
     DescribeConfigsResponse { throttle_time_ms: 0, results: results.collect() }
+}
+
+/// Whether the client may do this with a resource's configuration. What is not a topic or a group is the cluster's.
+fn permit(cx: &Context<'_>, operation: acl::Operation, code: i8, name: &str) -> Result<(), Refused> {
+    let permitted = match Kind::of_code(code) {
+        Some(Kind::Topic) => cx.permit(operation, acl::ResourceType::Topic, name),
+        Some(Kind::Group) => cx.permit(operation, acl::ResourceType::Group, name),
+        Some(Kind::Broker | Kind::BrokerLogger | Kind::ClientMetrics) => cx.permit_on_cluster(operation),
+        // Refused in any case.
+        None => Ok(()),
+    };
+    permitted.map_err(permission::refused)
 }
 
 fn describe(broker: &Broker, resource: &DescribeConfigsResource<'_>) -> Result<Vec<Entry>, Refused> {
@@ -213,12 +229,15 @@ async fn alter_each(
     work: impl Fn(&Broker, usize, i8, &str) -> Result<(), Refused> + Send + 'static,
 ) -> Vec<Result<(), Refused>> {
     let count = resources.len();
+    let permit = |(code, name): &(i8, String)| permit(cx, acl::Operation::AlterConfigs, *code, name);
+    let permitted: Vec<_> = resources.iter().map(permit).collect();
     let altered = cx.broker.aside(move |broker| {
         let twice = repeated(resources.iter().cloned());
-        let each = resources
-            .iter()
-            .enumerate()
-            .map(|(at, (code, name))| once(&twice, *code, name).and_then(|()| work(broker, at, *code, name)));
+        let each = resources.iter().enumerate().zip(permitted).map(|((at, (code, name)), permitted)| {
+            once(&twice, *code, name)?;
+            permitted?;
+            work(broker, at, *code, name)
+        });
         Ok(each.collect())
     });
     altered.await.unwrap_or_else(|refused| vec![Err(refused); count])
@@ -356,6 +375,10 @@ pub(crate) async fn list_config_resources<'a>(
         error_code: ErrorCode::NONE,
         config_resources: Vec::new(),
     };
+    if let Err(code) = cx.permit_on_cluster(acl::Operation::DescribeConfigs) {
+        response.error_code = code;
+        return response;
+    }
     let kinds = match (cx.version, request.resource_types.as_slice()) {
         (0, _) => vec![Kind::ClientMetrics],
         (_, []) => Kind::ALL.to_vec(),

@@ -8,6 +8,7 @@ use quipu_protocol::message::delete_records::{
 use quipu_storage::{Millis, Offset};
 
 use super::{Context, partition_of};
+use crate::security::acl::{Operation, ResourceType};
 use crate::topic::Topic;
 
 /// "Everything up to the high watermark."
@@ -21,10 +22,13 @@ pub async fn delete_records<'a>(
     let now = cx.broker.clock.now_ms();
     let mut topics = Vec::with_capacity(request.topics.len());
     for asked in request.topics {
-        let topic = cx.broker.topics.by_name(&asked.name);
+        let topic = cx.permit(Operation::Delete, ResourceType::Topic, &asked.name).and_then(|()| {
+            cx.broker.topics.by_name(&asked.name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+        });
+        let topic = topic.as_deref().map_err(|code| *code);
         let mut partitions = Vec::with_capacity(asked.partitions.len());
         for partition in &asked.partitions {
-            let (low_watermark, error_code) = match delete(cx, topic.as_deref(), partition, now).await {
+            let (low_watermark, error_code) = match delete(cx, topic, partition, now).await {
                 Ok(low) => (low, ErrorCode::NONE),
                 Err(code) => (-1, code),
             };
@@ -41,11 +45,11 @@ pub async fn delete_records<'a>(
 
 async fn delete(
     cx: &Context<'_>,
-    topic: Option<&Topic>,
+    topic: Result<&Topic, ErrorCode>,
     asked: &DeleteRecordsPartition,
     now: Millis,
 ) -> Result<Offset, ErrorCode> {
-    let topic = topic.ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+    let topic = topic?;
     let partition = partition_of(Some(topic), asked.partition_index)?;
     // As in Kafka: the broker's own state is not for clients, and a topic that is only compacted keeps its keys.
     if topic.is_internal() {

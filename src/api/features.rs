@@ -10,10 +10,11 @@ use quipu_protocol::message::update_features::{
 };
 use quipu_protocol::primitives::Str;
 
-use super::Context;
+use super::{Context, permission};
 use crate::broker::Refused;
 use crate::catalog::Event;
 use crate::catalog::features::{FeatureUpdate, Features, UpgradeType};
+use crate::security::acl::Operation;
 
 /// First version with a type of upgrade.
 const TYPE_SINCE: i16 = 1;
@@ -26,6 +27,10 @@ pub async fn update_features<'a>(
     let updates: Vec<FeatureUpdate> =
         request.feature_updates.iter().map(|update| wish(cx.version, update)).collect();
     let (node_id, validate_only) = (cx.broker.node_id(), request.validate_only);
+    if let Err(code) = cx.permit_on_cluster(Operation::Alter) {
+        let error_message = Some(Str::Borrowed(permission::message(code)));
+        return UpdateFeaturesResponse { error_code: code, error_message, ..Default::default() };
+    }
     let planned = cx.broker.change_catalog(move |state| match state.features.updated(&updates, node_id) {
         Ok(Some(Features { epoch, levels })) if !validate_only => {
             (vec![Event::FeaturesSet { epoch, levels }], Ok(()))

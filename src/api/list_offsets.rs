@@ -19,6 +19,7 @@ use quipu_storage::{Millis, Offset};
 
 use super::fetch::{READ_COMMITTED, check_leader_epoch};
 use super::{Context, partition_of};
+use crate::security::acl::{CLUSTER_NAME, Operation, ResourceType};
 use crate::topic::{LEADER_EPOCH, Topic};
 
 const LATEST: Millis = -1;
@@ -38,7 +39,10 @@ pub async fn list_offsets<'a>(cx: &Context<'_>, request: ListOffsetsRequest<'a>)
         .topics
         .into_iter()
         .map(|asked| {
-            let topic = cx.broker.topics.by_name(&asked.name);
+            let topic = cx
+                .permit(Operation::Describe, ResourceType::Topic, &asked.name)
+                .map(|()| cx.broker.topics.by_name(&asked.name));
+            let topic = topic.as_ref().map(Option::as_deref).map_err(|code| *code);
             let mut times_asked: BTreeMap<i32, usize> = BTreeMap::new();
             for partition in &asked.partitions {
                 *times_asked.entry(partition.partition_index).or_default() += 1;
@@ -48,7 +52,7 @@ pub async fn list_offsets<'a>(cx: &Context<'_>, request: ListOffsetsRequest<'a>)
                 .iter()
                 // Asked for twice, a partition is refused once.
                 .filter_map(|p| match times_asked.remove(&p.partition_index)? {
-                    1 => Some(answer(cx, topic.as_deref(), p, request.isolation_level, now)),
+                    1 => Some(answer(cx, topic, p, request.isolation_level, now)),
                     _ => Some(ListOffsetsPartitionResponse {
                         partition_index: p.partition_index,
                         error_code: ErrorCode::INVALID_REQUEST,
@@ -66,7 +70,7 @@ pub async fn list_offsets<'a>(cx: &Context<'_>, request: ListOffsetsRequest<'a>)
 
 fn answer(
     cx: &Context<'_>,
-    topic: Option<&Topic>,
+    topic: Result<Option<&Topic>, ErrorCode>,
     asked: &ListOffsetsPartition,
     isolation_level: i8,
     now: Millis,
@@ -86,12 +90,12 @@ fn answer(
 
 fn find(
     cx: &Context<'_>,
-    topic: Option<&Topic>,
+    topic: Result<Option<&Topic>, ErrorCode>,
     asked: &ListOffsetsPartition,
     isolation_level: i8,
     now: Millis,
 ) -> Result<(Offset, Millis), ErrorCode> {
-    let partition = partition_of(topic, asked.partition_index)?;
+    let partition = partition_of(topic?, asked.partition_index)?;
     check_leader_epoch(asked.current_leader_epoch)?;
     let reader = partition.reader(now)?;
     let end = if isolation_level == READ_COMMITTED {
@@ -129,16 +133,23 @@ pub async fn offset_for_leader_epoch<'a>(
     request: OffsetForLeaderEpochRequest<'a>,
 ) -> OffsetForLeaderEpochResponse<'a> {
     let now = cx.broker.clock.now_ms();
+    // Brokers ask as such; consumers need the right to their topics.
+    let is_broker = cx.may_quietly(Operation::ClusterAction, ResourceType::Cluster, CLUSTER_NAME);
     let topics = request
         .topics
         .into_iter()
         .map(|asked| {
-            let topic = cx.broker.topics.by_name(&asked.topic);
+            let permitted = match is_broker {
+                true => Ok(()),
+                false => cx.permit(Operation::Describe, ResourceType::Topic, &asked.topic),
+            };
+            let topic = permitted.map(|()| cx.broker.topics.by_name(&asked.topic));
+            let topic = topic.as_ref().map(Option::as_deref).map_err(|code| *code);
             let partitions = asked
                 .partitions
                 .iter()
                 .map(|partition| {
-                    epoch_end(topic.as_deref(), partition, now).unwrap_or_else(|error_code| EpochEndOffset {
+                    epoch_end(topic, partition, now).unwrap_or_else(|error_code| EpochEndOffset {
                         error_code,
                         partition: partition.partition,
                         leader_epoch: -1,
@@ -153,11 +164,11 @@ pub async fn offset_for_leader_epoch<'a>(
 }
 
 fn epoch_end(
-    topic: Option<&Topic>,
+    topic: Result<Option<&Topic>, ErrorCode>,
     asked: &OffsetForLeaderPartition,
     now: Millis,
 ) -> Result<EpochEndOffset, ErrorCode> {
-    let partition = partition_of(topic, asked.partition)?;
+    let partition = partition_of(topic?, asked.partition)?;
     check_leader_epoch(asked.current_leader_epoch)?;
     let end = partition.high_watermark(now)?;
     // One epoch has ever been: it ends where the log ends, and any other is unknown.

@@ -18,6 +18,7 @@ use quipu_protocol::message::describe_log_dirs::{
 use quipu_protocol::primitives::Str;
 
 use super::Context;
+use crate::security::acl::Operation;
 use crate::topic::{Partition, Topic};
 
 /// Describes the one log directory.
@@ -25,6 +26,9 @@ pub async fn describe_log_dirs<'a>(
     cx: &Context<'_>,
     request: DescribeLogDirsRequest<'a>,
 ) -> DescribeLogDirsResponse<'static> {
+    if let Err(error_code) = cx.permit_on_cluster(Operation::Describe) {
+        return DescribeLogDirsResponse { error_code, ..Default::default() };
+    }
     let topics = match request.topics {
         None => cx.broker.topics.all().iter().map(|topic| describe(topic, |_| true)).collect(),
         Some(asked) => asked
@@ -70,6 +74,7 @@ pub async fn alter_replica_log_dirs<'a>(
     cx: &Context<'_>,
     request: AlterReplicaLogDirsRequest<'a>,
 ) -> AlterReplicaLogDirsResponse<'a> {
+    let permitted = cx.permit_on_cluster(Operation::Alter);
     let ours = cx.broker.data_dir().display().to_string();
     let mut results = Vec::new();
     for dir in request.dirs {
@@ -77,10 +82,11 @@ pub async fn alter_replica_log_dirs<'a>(
             let topic = cx.broker.topics.by_name(&asked.name);
             let outcome = |partition| {
                 let exists = topic.as_ref().is_some_and(|topic| topic.partition(partition).is_some());
-                match (*dir.path == ours, exists) {
-                    (false, _) => ErrorCode::LOG_DIR_NOT_FOUND,
-                    (true, false) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
-                    (true, true) => ErrorCode::NONE,
+                match (permitted, *dir.path == ours, exists) {
+                    (Err(code), ..) => code,
+                    (Ok(()), false, _) => ErrorCode::LOG_DIR_NOT_FOUND,
+                    (Ok(()), true, false) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+                    (Ok(()), true, true) => ErrorCode::NONE,
                 }
             };
             let partitions = asked

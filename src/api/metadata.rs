@@ -18,9 +18,11 @@ use quipu_protocol::message::metadata::{
 use quipu_protocol::primitives::{Str, Uuid};
 
 use super::Context;
-use super::cluster::{CLUSTER_OPERATIONS, NO_OPERATIONS, TOPIC_OPERATIONS};
+use super::cluster::NO_OPERATIONS;
 use crate::broker::CreateTopic;
 use crate::internal::offsets;
+use crate::security::acl::Operation::{Create, Describe};
+use crate::security::acl::{CLUSTER_NAME, ResourceType};
 use crate::topic::{LEADER_EPOCH, OFFSETS_TOPIC, Topic, is_internal};
 
 /// First version in which a request may name topics by id.
@@ -28,24 +30,27 @@ const IDS_ASKED_SINCE: i16 = 12;
 
 /// Describes the topics asked for, creating missing ones where that is allowed.
 pub async fn metadata<'a>(cx: &Context<'_>, request: MetadataRequest<'a>) -> MetadataResponse<'a> {
-    let operations =
-        if request.include_topic_authorized_operations { TOPIC_OPERATIONS } else { NO_OPERATIONS };
     if let Some(refused) = request.topics.as_deref().and_then(|topics| refuse_ids(cx, topics)) {
         return refused;
     }
+    let tells_operations = request.include_topic_authorized_operations;
     // Version 0 has no null: its empty list asks for everything.
     let topics = match request.topics {
         Some(asked) if !(cx.version == 0 && asked.is_empty()) => {
             let mut topics = Vec::with_capacity(asked.len());
             for asked in once_each(asked) {
                 topics.push(match find(cx, &asked, request.allow_auto_topic_creation).await {
-                    Ok(topic) => describe(cx, &topic, operations),
+                    Ok(topic) => describe(cx, &topic, tells_operations),
                     Err(code) => unknown(asked, code),
                 });
             }
             topics
         }
-        _ => cx.broker.topics.all().iter().map(|topic| describe(cx, topic, operations)).collect(),
+        _ => {
+            let all = cx.broker.topics.all();
+            let seen = all.iter().filter(|topic| cx.may_quietly(Describe, ResourceType::Topic, topic.name()));
+            seen.map(|topic| describe(cx, topic, tells_operations)).collect()
+        }
     };
     let address = cx.broker.address_for(cx.local_addr);
     MetadataResponse {
@@ -59,7 +64,7 @@ pub async fn metadata<'a>(cx: &Context<'_>, request: MetadataRequest<'a>) -> Met
         controller_id: cx.broker.node_id(),
         topics,
         cluster_authorized_operations: if request.include_cluster_authorized_operations {
-            CLUSTER_OPERATIONS
+            cx.authorized_cluster_operations()
         } else {
             NO_OPERATIONS
         },
@@ -95,14 +100,20 @@ async fn find(
 ) -> Result<std::sync::Arc<Topic>, ErrorCode> {
     // Java names the empty string beside an id (its consumer of a regular expression asks so).
     let Some(name) = asked.name.as_deref().filter(|_| asked.topic_id.is_zero()) else {
-        return cx.broker.topics.by_id(asked.topic_id).ok_or(ErrorCode::UNKNOWN_TOPIC_ID);
+        let topic = cx.broker.topics.by_id(asked.topic_id).ok_or(ErrorCode::UNKNOWN_TOPIC_ID)?;
+        return cx.permit(Describe, ResourceType::Topic, topic.name()).map(|()| topic);
     };
+    // Whether there is such a topic, or could be, is not told otherwise.
+    cx.permit(Describe, ResourceType::Topic, name)?;
     if let Some(topic) = cx.broker.topics.by_name(name) {
         return Ok(topic);
     }
     crate::topic::check_name(name).map_err(|_| ErrorCode::INVALID_TOPIC_EXCEPTION)?;
     if !(may_create && cx.broker.settings().topics.auto_create) {
         return Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    }
+    if !cx.may_quietly(Create, ResourceType::Cluster, CLUSTER_NAME) {
+        cx.permit(Create, ResourceType::Topic, name)?;
     }
     if is_internal(name) {
         // Whoever looks for the offsets' topic before any group exists gets the real one, not one by that name.
@@ -129,7 +140,7 @@ fn unknown<'a>(asked: MetadataRequestTopic<'a>, code: ErrorCode) -> MetadataResp
     }
 }
 
-fn describe<'a>(cx: &Context<'_>, topic: &Topic, operations: i32) -> MetadataResponseTopic<'a> {
+fn describe<'a>(cx: &Context<'_>, topic: &Topic, tells_operations: bool) -> MetadataResponseTopic<'a> {
     let node = cx.broker.node_id();
     MetadataResponseTopic {
         error_code: ErrorCode::NONE,
@@ -149,7 +160,10 @@ fn describe<'a>(cx: &Context<'_>, topic: &Topic, operations: i32) -> MetadataRes
                 offline_replicas: offline(node, partition),
             })
             .collect(),
-        topic_authorized_operations: operations,
+        topic_authorized_operations: match tells_operations {
+            true => cx.authorized_operations(ResourceType::Topic, topic.name()),
+            false => NO_OPERATIONS,
+        },
     }
 }
 
@@ -170,6 +184,7 @@ pub async fn describe_topic_partitions<'a>(
     };
     names.sort();
     names.dedup();
+    let names_all = request.topics.is_empty();
     let mut first_partition = 0;
     if request.cursor.as_ref().is_some_and(|cursor| cursor.partition_index < 0) {
         let refuse = |name| DescribeTopicPartitionsResponseTopic {
@@ -188,6 +203,22 @@ pub async fn describe_topic_partitions<'a>(
             first_partition = cursor.partition_index as usize;
         }
     }
+    let mut hidden = Vec::new();
+    names.retain(|name| {
+        let may = |name| match names_all {
+            true => cx.may_quietly(Describe, ResourceType::Topic, name),
+            false => cx.may(Describe, ResourceType::Topic, name),
+        };
+        let is_seen = may(name);
+        if !is_seen && !names_all {
+            hidden.push(DescribeTopicPartitionsResponseTopic {
+                error_code: ErrorCode::TOPIC_AUTHORIZATION_FAILED,
+                name: Some(Str::Owned(name.clone())),
+                ..Default::default()
+            });
+        }
+        is_seen
+    });
     let most = cx.broker.settings().network.max_request_partitions;
     let mut room = usize::try_from(request.response_partition_limit).unwrap_or(0).min(most).max(1);
     let mut topics = Vec::new();
@@ -205,9 +236,9 @@ pub async fn describe_topic_partitions<'a>(
             };
             topics.push(DescribeTopicPartitionsResponseTopic {
                 error_code: code,
+                topic_authorized_operations: cx.authorized_operations(ResourceType::Topic, &name),
                 name: Some(Str::Owned(name)),
                 topic_id: Uuid::ZERO,
-                topic_authorized_operations: TOPIC_OPERATIONS,
                 ..Default::default()
             });
             continue;
@@ -223,6 +254,8 @@ pub async fn describe_topic_partitions<'a>(
             break;
         }
     }
+    // Kafka names them last, and on every page.
+    topics.append(&mut hidden);
     DescribeTopicPartitionsResponse { throttle_time_ms: 0, topics, next_cursor }
 }
 
@@ -251,6 +284,6 @@ fn describe_page<'a>(
                 offline_replicas: offline(node, partition),
             })
             .collect(),
-        topic_authorized_operations: TOPIC_OPERATIONS,
+        topic_authorized_operations: cx.authorized_operations(ResourceType::Topic, topic.name()),
     }
 }

@@ -17,6 +17,7 @@ pub mod list_offsets;
 pub mod log_dirs;
 pub mod metadata;
 pub mod offsets;
+mod permission;
 pub mod produce;
 pub mod producers;
 pub mod quotas;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use quipu_protocol::ErrorCode;
 use quipu_protocol::message::produce::{
     BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, ProduceRequest,
-    ProduceResponse, TopicProduceResponse,
+    ProduceResponse, TopicProduceData, TopicProduceResponse,
 };
 use quipu_protocol::primitives::{Records, Str};
 use quipu_protocol::record::{BatchHeader, RecordView};
@@ -22,6 +22,7 @@ use crate::config::{Compression, TimestampType, TopicConfig};
 use crate::coordinator::txn::Begun;
 use crate::coordinator::txn::machine::Identity;
 use crate::error;
+use crate::security::acl::{Operation, ResourceType};
 use crate::topic::durable::Awaited;
 use crate::topic::{AppendFailure, Topic};
 
@@ -46,6 +47,7 @@ pub async fn produce<'a>(
 ) -> Result<(Option<ProduceResponse<'a>>, Awaited), Close> {
     let now = cx.broker.clock.now_ms();
     let refused = match request.acks {
+        _ if refuses_transaction(cx, &request) => Some(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
         -1..=1 => None,
         _ => Some(ErrorCode::INVALID_REQUIRED_ACKS),
     };
@@ -62,11 +64,7 @@ pub async fn produce<'a>(
     let mut awaited = Awaited::default();
     let mut responses = Vec::with_capacity(request.topic_data.len());
     for data in request.topic_data {
-        let topic = if cx.version >= TOPIC_IDS_SINCE {
-            cx.broker.topics.by_id(data.topic_id).ok_or(ErrorCode::UNKNOWN_TOPIC_ID)
-        } else {
-            cx.broker.topics.by_name(&data.name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
-        };
+        let topic = find(cx, &data);
         if let (None, Ok(topic)) = (refused, &topic)
             && !data.partition_data.iter().all(|data| topic.is_open(data.index))
         {
@@ -112,6 +110,35 @@ pub async fn produce<'a>(
             awaited,
         )),
     }
+}
+
+/// The topic that is meant, if the client may write to it. Whether one exists by that name is not told otherwise.
+fn find(cx: &Context<'_>, data: &TopicProduceData<'_>) -> Result<Arc<Topic>, ErrorCode> {
+    let may_write = |name: &str| cx.permit(Operation::Write, ResourceType::Topic, name);
+    if cx.version >= TOPIC_IDS_SINCE {
+        let topic = cx.broker.topics.by_id(data.topic_id).ok_or(ErrorCode::UNKNOWN_TOPIC_ID)?;
+        may_write(topic.name()).map(|()| topic)
+    } else {
+        may_write(&data.name)?;
+        cx.broker.topics.by_name(&data.name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+    }
+}
+
+/// Whether the request has batches of a transaction that the client has no right to. What counts is what the batches say
+/// (CVE-2018-17196).
+fn refuses_transaction(cx: &Context<'_>, request: &ProduceRequest<'_>) -> bool {
+    let is_transactional = |data: &PartitionProduceData<'_>| match &data.records {
+        Some(Records::Borrowed(bytes)) => {
+            BatchHeader::parse(bytes).is_ok_and(|header| header.attributes.is_transactional())
+        }
+        _ => false,
+    };
+    cx.broker.authorizer.is_some()
+        && request.topic_data.iter().any(|topic| topic.partition_data.iter().any(is_transactional))
+        && !request
+            .transactional_id
+            .as_deref()
+            .is_some_and(|id| cx.may(Operation::Write, ResourceType::TransactionalId, id))
 }
 
 /// Why a partition's batch was not appended.
@@ -365,12 +392,7 @@ async fn add_partitions(
 ) -> Vec<(Identity, ErrorCode)> {
     let mut wanted: BTreeMap<Identity, Vec<_>> = BTreeMap::new();
     for data in &request.topic_data {
-        let topic = if cx.version >= TOPIC_IDS_SINCE {
-            cx.broker.topics.by_id(data.topic_id)
-        } else {
-            cx.broker.topics.by_name(&data.name)
-        };
-        let Some(topic) = topic else { continue };
+        let Ok(topic) = find(cx, data) else { continue };
         for partition in &data.partition_data {
             let Some(Records::Borrowed(bytes)) = &partition.records else { continue };
             let Ok(header) = BatchHeader::parse(bytes) else { continue };

@@ -10,9 +10,23 @@ use quipu_protocol::ErrorCode;
 use quipu_protocol::message::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
 
 use super::Context;
+use crate::security::acl::{Operation, ResourceType};
 
 /// First version whose clients know PRODUCER_FENCED (KIP-588).
 const FENCED_SINCE: i16 = 4;
+
+/// Who may write to any topic at all may be idempotent (KIP-679); a transactional id has a right of its own.
+fn permit(cx: &Context<'_>, request: &InitProducerIdRequest<'_>) -> Result<(), ErrorCode> {
+    let kind = ResourceType::TransactionalId;
+    match request.transactional_id.as_deref() {
+        Some(id) => {
+            cx.permit(Operation::Write, kind, id)?;
+            if request.enable2_pc { cx.permit(Operation::TwoPhaseCommit, kind, id) } else { Ok(()) }
+        }
+        None if cx.may_to_any(Operation::Write, ResourceType::Topic) => Ok(()),
+        None => cx.permit_on_cluster(Operation::IdempotentWrite),
+    }
+}
 
 /// Hands out a producer id.
 pub async fn init_producer_id<'a>(
@@ -25,6 +39,9 @@ pub async fn init_producer_id<'a>(
         producer_epoch: -1,
         ..Default::default()
     };
+    if let Err(code) = permit(cx, &request) {
+        return failed(code);
+    }
     let expected = match (request.producer_id, request.producer_epoch) {
         (-1, -1) => None,
         // Half an identity is none.

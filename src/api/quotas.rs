@@ -14,9 +14,11 @@ use quipu_protocol::message::describe_client_quotas::{
 };
 use quipu_protocol::primitives::Str;
 
-use super::Context;
+use super::{Context, permission};
 use crate::broker::Refused;
 use crate::catalog::quotas::{ENTITIES_MAX, Entity, Operation, QuotaFilter, Quotas};
+use crate::catalog::{Event, State};
+use crate::security::acl;
 
 /// Describes the quotas of the entities that a filter finds.
 pub async fn describe_client_quotas<'a>(
@@ -27,7 +29,9 @@ pub async fn describe_client_quotas<'a>(
         .components
         .iter()
         .map(|component| (&*component.entity_type, component.match_type, component.r#match.as_deref()));
-    let found = QuotaFilter::read(components, request.strict).and_then(|filter| {
+    let permitted = cx.permit_on_cluster(acl::Operation::DescribeConfigs).map_err(permission::refused);
+    let filter = permitted.and_then(|()| QuotaFilter::read(components, request.strict));
+    let found = filter.and_then(|filter| {
         cx.broker.read_catalog(|state| {
             state.quotas.iter().filter(|(entity, _)| filter.matches(entity)).map(entry).collect()
         })
@@ -71,36 +75,11 @@ pub async fn alter_client_quotas<'a>(
 ) -> AlterClientQuotasResponse<'a> {
     let asked: Vec<_> = request.entries.iter().map(read).collect();
     let (count, validate_only) = (asked.len(), request.validate_only);
-    let altered = cx.broker.change_catalog(move |state| {
-        let mut mentions: BTreeMap<&Entity, usize> = BTreeMap::new();
-        for (entity, _) in asked.iter().flatten() {
-            *mentions.entry(entity).or_default() += 1;
-        }
-        let mut room = ENTITIES_MAX.saturating_sub(state.quotas.len());
-        let mut events = Vec::new();
-        let mut alter = |asked: &Read| {
-            let (entity, operations) = asked.as_ref().map_err(Clone::clone)?;
-            if mentions[entity] > 1 {
-                let message = format!("Ignoring duplicate entity {entity}");
-                return Err(Refused::new(ErrorCode::INVALID_REQUEST, message));
-            }
-            let current = state.quotas.get(entity);
-            let planned = entity.plan(current, operations)?;
-            if current.is_none() && !planned.is_empty() {
-                room = room.checked_sub(1).ok_or_else(|| {
-                    let message = format!("{ENTITIES_MAX} entities have quotas already");
-                    Refused::new(ErrorCode::POLICY_VIOLATION, message)
-                })?;
-            }
-            if !validate_only {
-                events.extend(planned);
-            }
-            Ok(())
-        };
-        let outcomes: Vec<_> = asked.iter().map(&mut alter).collect();
-        (events, outcomes)
-    });
-    let outcomes = altered.await.unwrap_or_else(|refused| vec![Err(refused); count]);
+    let altered = match cx.permit_on_cluster(acl::Operation::AlterConfigs) {
+        Ok(()) => cx.broker.change_catalog(move |state| alter(state, &asked, validate_only)).await,
+        Err(code) => Err(permission::refused(code)),
+    };
+    let outcomes = altered.unwrap_or_else(|refused| vec![Err(refused); count]);
     let entries = request.entries.into_iter().zip(outcomes).map(|(entry, outcome)| {
         let (error_code, error_message) = super::configs::outcome_fields(outcome);
         let entity = entry
@@ -111,6 +90,37 @@ pub async fn alter_client_quotas<'a>(
         ResponseEntryData { error_code, error_message, entity }
     });
     AlterClientQuotasResponse { throttle_time_ms: 0, entries: entries.collect() }
+}
+
+/// What has to happen, and what each entry is told.
+fn alter(state: &State, asked: &[Read], validate_only: bool) -> (Vec<Event>, Vec<Result<(), Refused>>) {
+    let mut mentions: BTreeMap<&Entity, usize> = BTreeMap::new();
+    for (entity, _) in asked.iter().flatten() {
+        *mentions.entry(entity).or_default() += 1;
+    }
+    let mut room = ENTITIES_MAX.saturating_sub(state.quotas.len());
+    let mut events = Vec::new();
+    let mut alter = |asked: &Read| {
+        let (entity, operations) = asked.as_ref().map_err(Clone::clone)?;
+        if mentions[entity] > 1 {
+            let message = format!("Ignoring duplicate entity {entity}");
+            return Err(Refused::new(ErrorCode::INVALID_REQUEST, message));
+        }
+        let current = state.quotas.get(entity);
+        let planned = entity.plan(current, operations)?;
+        if current.is_none() && !planned.is_empty() {
+            room = room.checked_sub(1).ok_or_else(|| {
+                let message = format!("{ENTITIES_MAX} entities have quotas already");
+                Refused::new(ErrorCode::POLICY_VIOLATION, message)
+            })?;
+        }
+        if !validate_only {
+            events.extend(planned);
+        }
+        Ok(())
+    };
+    let outcomes: Vec<_> = asked.iter().map(&mut alter).collect();
+    (events, outcomes)
 }
 
 type Read = Result<(Entity, Vec<Operation>), Refused>;

@@ -18,7 +18,8 @@ use quipu_protocol::message::list_partition_reassignments::{
 };
 use quipu_protocol::primitives::Str;
 
-use super::Context;
+use super::{Context, permission};
+use crate::security::acl::Operation;
 use crate::topic::Topic;
 
 /// `ElectionType`: the preferred replica, or any that is alive.
@@ -29,8 +30,13 @@ pub async fn elect_leaders<'a>(
     cx: &Context<'_>,
     request: ElectLeadersRequest<'a>,
 ) -> ElectLeadersResponse<'a> {
+    let permitted = cx.permit_on_cluster(Operation::Alter);
     let is_known = ELECTION_TYPES.contains(&request.election_type);
-    let error_code = if is_known { ErrorCode::NONE } else { ErrorCode::INVALID_REQUEST };
+    let error_code = match permitted {
+        Ok(()) if is_known => ErrorCode::NONE,
+        Ok(()) => ErrorCode::INVALID_REQUEST,
+        Err(code) => code,
+    };
     let Some(asked) = request.topic_partitions else {
         // Asked for all partitions, Kafka names every topic, and those of its partitions where something happened.
         let nothing_happened = |topic: &std::sync::Arc<Topic>| ReplicaElectionResult {
@@ -38,7 +44,8 @@ pub async fn elect_leaders<'a>(
             partition_result: Vec::new(),
         };
         let all = cx.broker.topics.all();
-        let replica_election_results = all.iter().filter(|_| is_known).map(nothing_happened).collect();
+        let replica_election_results =
+            all.iter().filter(|_| error_code.is_none()).map(nothing_happened).collect();
         return ElectLeadersResponse { error_code, replica_election_results, ..Default::default() };
     };
     let replica_election_results = asked
@@ -49,6 +56,7 @@ pub async fn elect_leaders<'a>(
                 .iter()
                 .map(|partition_id| {
                     let (error_code, why) = match exists(cx, &asked.topic, *partition_id) {
+                        _ if permitted.is_err() => (error_code, permission::message(error_code)),
                         _ if !is_known => (ErrorCode::INVALID_REQUEST, "there is no such type of election"),
                         true => (ErrorCode::ELECTION_NOT_NEEDED, "the one replica leads already"),
                         false => (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "there is no such partition"),
@@ -71,18 +79,28 @@ pub async fn alter_partition_reassignments<'a>(
     cx: &Context<'_>,
     request: AlterPartitionReassignmentsRequest<'a>,
 ) -> AlterPartitionReassignmentsResponse<'a> {
+    let permitted = cx.permit_on_cluster(Operation::Alter);
+    let refusal = permitted.err().map(|code| Str::Borrowed(permission::message(code)));
     let responses = request
         .topics
         .into_iter()
         .map(|topic| {
-            let partitions =
-                topic.partitions.iter().map(|partition| reassign(cx, &topic.name, partition)).collect();
+            let answer = |partition: &ReassignablePartition| match permitted {
+                Ok(()) => reassign(cx, &topic.name, partition),
+                Err(error_code) => ReassignablePartitionResponse {
+                    partition_index: partition.partition_index,
+                    error_code,
+                    error_message: refusal.clone(),
+                },
+            };
+            let partitions = topic.partitions.iter().map(answer).collect();
             ReassignableTopicResponse { name: topic.name, partitions }
         })
         .collect();
     AlterPartitionReassignmentsResponse {
         allow_replication_factor_change: request.allow_replication_factor_change,
-        error_message: None,
+        error_code: permitted.err().unwrap_or(ErrorCode::NONE),
+        error_message: refusal.clone(),
         responses,
         ..Default::default()
     }
@@ -112,10 +130,15 @@ fn reassign(
 
 /// Lists the moves under way (version 0): none.
 pub async fn list_partition_reassignments<'a>(
-    _: &Context<'_>,
+    cx: &Context<'_>,
     _: ListPartitionReassignmentsRequest<'a>,
 ) -> ListPartitionReassignmentsResponse<'static> {
-    ListPartitionReassignmentsResponse { error_message: None, ..Default::default() }
+    let permitted = cx.permit_on_cluster(Operation::Describe);
+    ListPartitionReassignmentsResponse {
+        error_code: permitted.err().unwrap_or(ErrorCode::NONE),
+        error_message: permitted.err().map(|code| Str::Borrowed(permission::message(code))),
+        ..Default::default()
+    }
 }
 
 fn exists(cx: &Context<'_>, topic: &str, partition: i32) -> bool {

@@ -14,10 +14,11 @@ use quipu_protocol::message::delete_topics::{
 };
 use quipu_protocol::primitives::{Str, Uuid};
 
-use super::Context;
+use super::{Context, permission};
 use crate::broker::{Broker, CreateTopic, Refused};
 use crate::catalog::Resource;
 use crate::config::describe_topic;
+use crate::security::acl::{CLUSTER_NAME, Operation, ResourceType};
 use crate::topic::{Topic, is_internal};
 
 /// First version that names topics to delete by id.
@@ -34,6 +35,7 @@ pub async fn create_topics<'a>(
     for topic in &request.topics {
         *seen.entry(topic.name.to_string()).or_default() += 1;
     }
+    let may_create_all = cx.may_quietly(Operation::Create, ResourceType::Cluster, CLUSTER_NAME);
     let mut topics = Vec::with_capacity(request.topics.len());
     for asked in request.topics {
         match seen.get_mut(&*asked.name) {
@@ -47,6 +49,11 @@ pub async fn create_topics<'a>(
             }
             _ => continue,
         }
+        if !may_create_all && !cx.may(Operation::Create, ResourceType::Topic, &asked.name) {
+            let refused = Refused::new(ErrorCode::TOPIC_AUTHORIZATION_FAILED, "Authorization failed.");
+            topics.push(refused_topic(asked.name, refused));
+            continue;
+        }
         let created = match plan(&asked) {
             Ok(plan) if request.validate_only => {
                 cx.broker.check_topic(&plan).map(|checked| (Uuid::ZERO, checked.partitions, checked.configs))
@@ -55,6 +62,19 @@ pub async fn create_topics<'a>(
             Err(refused) => Err(refused),
         };
         topics.push(match created {
+            // Created, but it is not told how.
+            Ok((topic_id, ..))
+                if !cx.may_quietly(Operation::DescribeConfigs, ResourceType::Topic, &asked.name) =>
+            {
+                CreatableTopicResult {
+                    name: asked.name,
+                    topic_id,
+                    topic_config_error_code: ErrorCode::TOPIC_AUTHORIZATION_FAILED,
+                    num_partitions: -1,
+                    replication_factor: -1,
+                    ..Default::default()
+                }
+            }
             Ok((topic_id, num_partitions, configs)) => CreatableTopicResult {
                 name: asked.name,
                 topic_id,
@@ -180,6 +200,7 @@ pub async fn delete_topics<'a>(
             *is_by_id |= asked.name.is_none();
         }
     }
+    let may_delete_all = cx.may_quietly(Operation::Delete, ResourceType::Cluster, CLUSTER_NAME);
     let mut responses = Vec::with_capacity(asked.len());
     for asked in asked {
         let found = find(cx, &asked);
@@ -198,6 +219,17 @@ pub async fn delete_topics<'a>(
                 None => continue,
             }
         }
+        if let Err(name) = permit_deletion(cx, &asked, found.as_deref().ok(), may_delete_all) {
+            responses.push(DeletableTopicResult {
+                name,
+                topic_id: asked.topic_id,
+                error_code: ErrorCode::TOPIC_AUTHORIZATION_FAILED,
+                error_message: Some(Str::Borrowed(permission::message(
+                    ErrorCode::TOPIC_AUTHORIZATION_FAILED,
+                ))),
+            });
+            continue;
+        }
         let deleted = match found.and_then(|topic| may_delete(cx, topic)) {
             Ok(topic) => cx.broker.aside(move |broker| broker.delete_topic(&topic)).await,
             Err(refused) => Err(refused),
@@ -213,6 +245,23 @@ pub async fn delete_topics<'a>(
         responses.push(DeletableTopicResult { name, topic_id, error_code, error_message });
     }
     DeleteTopicsResponse { throttle_time_ms: 0, responses }
+}
+
+/// Whether the client may delete the topic. If not, gives the name that it may be told: its own word, and the name behind
+/// an id only if it may see that topic.
+fn permit_deletion<'a>(
+    cx: &Context<'_>,
+    asked: &DeleteTopicState<'a>,
+    topic: Option<&Topic>,
+    may_delete_all: bool,
+) -> Result<(), Option<Str<'a>>> {
+    let found = || topic.map(|topic| Str::Owned(topic.name().to_string()));
+    let Some(name) = asked.name.clone().or_else(found) else { return Ok(()) };
+    if may_delete_all || cx.may(Operation::Delete, ResourceType::Topic, &name) {
+        return Ok(());
+    }
+    let is_told = asked.name.is_some() || cx.may_quietly(Operation::Describe, ResourceType::Topic, &name);
+    Err(is_told.then_some(name))
 }
 
 /// The topic, if it is one that can be deleted.
@@ -255,7 +304,10 @@ pub async fn create_partitions<'a>(
         // A topic named twice is refused once.
         let grown = match counts.remove(&*asked.name) {
             None => continue,
-            Some(1) => grow(cx, &asked, request.validate_only).await,
+            Some(1) => match cx.permit(Operation::Alter, ResourceType::Topic, &asked.name) {
+                Ok(()) => grow(cx, &asked, request.validate_only).await,
+                Err(code) => Err(permission::refused(code)),
+            },
             Some(_) => Err(Refused::new(ErrorCode::INVALID_REQUEST, "the request names this topic twice")),
         };
         let (error_code, error_message) = match grown {

@@ -15,9 +15,10 @@ use quipu_protocol::message::describe_user_scram_credentials::{
 };
 use quipu_protocol::primitives::Str;
 
-use super::Context;
+use super::{Context, permission};
 use crate::broker::Refused;
 use crate::catalog::{Event, State};
+use crate::security::acl::Operation;
 use crate::security::scram::{Alteration, CREDENTIALS_MAX, Change, Mechanism};
 
 /// Says which mechanisms users have credentials for; null and an empty list ask for all users.
@@ -26,7 +27,8 @@ pub async fn describe_user_scram_credentials<'a>(
     request: DescribeUserScramCredentialsRequest<'a>,
 ) -> DescribeUserScramCredentialsResponse<'a> {
     let asked = request.users.unwrap_or_default();
-    let described = cx.broker.read_catalog(|state| {
+    let permitted = cx.permit_on_cluster(Operation::Describe).map_err(permission::refused);
+    let look = |state: &State| {
         if asked.is_empty() {
             let users: BTreeSet<&String> = state.credentials.keys().map(|(user, _)| user).collect();
             return users.into_iter().map(|user| describe(state, user)).collect();
@@ -45,7 +47,8 @@ pub async fn describe_user_scram_credentials<'a>(
             ),
         };
         mentions.into_iter().map(one).collect()
-    });
+    };
+    let described = permitted.and_then(|()| cx.broker.read_catalog(look));
     match described {
         Ok(results) => DescribeUserScramCredentialsResponse {
             error_message: Some(Str::Borrowed("")),
@@ -107,45 +110,53 @@ pub async fn alter_user_scram_credentials<'a>(
     });
     let asked: Vec<Alteration> = deletions.chain(upsertions).collect();
     let users: BTreeSet<String> = asked.iter().map(|alteration| alteration.user().to_owned()).collect();
-    let altered = cx.broker.change_catalog(move |state| {
-        let mut outcomes: BTreeMap<&str, Result<Change, Refused>> = BTreeMap::new();
-        for alteration in &asked {
-            let planned = match outcomes.get(alteration.user()) {
-                // The first error of a user stays.
-                Some(Err(_)) => continue,
-                Some(Ok(_)) => Err(Refused::new(
-                    ErrorCode::DUPLICATE_RESOURCE,
-                    "A user credential cannot be altered twice in the same request",
-                )),
-                None => alteration.plan(&state.credentials),
-            };
-            outcomes.insert(alteration.user(), planned);
-        }
-        let mut room = CREDENTIALS_MAX.saturating_sub(state.credentials.len());
-        let mut events = Vec::new();
-        let outcomes = outcomes.into_iter().map(|(name, planned)| {
-            let outcome = planned.and_then(|(user, mechanism, credential)| {
-                let key = (user, mechanism);
-                if credential.is_some() && !state.credentials.contains_key(&key) {
-                    room = room.checked_sub(1).ok_or_else(|| {
-                        let message = format!("{CREDENTIALS_MAX} credentials are kept already");
-                        Refused::new(ErrorCode::POLICY_VIOLATION, message)
-                    })?;
-                }
-                events.push(Event::CredentialSet { user: key.0, mechanism, credential });
-                Ok(())
-            });
-            (name.to_owned(), outcome)
-        });
-        let outcomes: Vec<_> = outcomes.collect();
-        (events, outcomes)
-    });
+    let altered = match cx.permit_on_cluster(Operation::Alter) {
+        Ok(()) => cx.broker.change_catalog(move |state| alter(state, &asked)).await,
+        Err(code) => Err(permission::refused(code)),
+    };
     let outcomes = altered
-        .await
         .unwrap_or_else(|refused| users.into_iter().map(|user| (user, Err(refused.clone()))).collect());
     let results = outcomes.into_iter().map(|(user, outcome)| {
         let (error_code, error_message) = super::configs::outcome_fields(outcome);
         AlterUserScramCredentialsResult { user: Str::Owned(user), error_code, error_message }
     });
     AlterUserScramCredentialsResponse { throttle_time_ms: 0, results: results.collect() }
+}
+
+/// What a user is told.
+type Outcome = (String, Result<(), Refused>);
+
+/// What has to happen, and what is said of each user.
+fn alter(state: &State, asked: &[Alteration]) -> (Vec<Event>, Vec<Outcome>) {
+    let mut outcomes: BTreeMap<&str, Result<Change, Refused>> = BTreeMap::new();
+    for alteration in asked {
+        let planned = match outcomes.get(alteration.user()) {
+            // The first error of a user stays.
+            Some(Err(_)) => continue,
+            Some(Ok(_)) => Err(Refused::new(
+                ErrorCode::DUPLICATE_RESOURCE,
+                "A user credential cannot be altered twice in the same request",
+            )),
+            None => alteration.plan(&state.credentials),
+        };
+        outcomes.insert(alteration.user(), planned);
+    }
+    let mut room = CREDENTIALS_MAX.saturating_sub(state.credentials.len());
+    let mut events = Vec::new();
+    let outcomes = outcomes.into_iter().map(|(name, planned)| {
+        let outcome = planned.and_then(|(user, mechanism, credential)| {
+            let key = (user, mechanism);
+            if credential.is_some() && !state.credentials.contains_key(&key) {
+                room = room.checked_sub(1).ok_or_else(|| {
+                    let message = format!("{CREDENTIALS_MAX} credentials are kept already");
+                    Refused::new(ErrorCode::POLICY_VIOLATION, message)
+                })?;
+            }
+            events.push(Event::CredentialSet { user: key.0, mechanism, credential });
+            Ok(())
+        });
+        (name.to_owned(), outcome)
+    });
+    let outcomes: Vec<_> = outcomes.collect();
+    (events, outcomes)
 }

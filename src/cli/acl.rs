@@ -23,7 +23,8 @@ const MATCH: i8 = 2;
   quipu acl list --topic orders --matching
   quipu acl delete --principal User:alice --topic orders
 
-A broker keeps them only where an authorizer is configured (authorizer.class.name).")]
+A broker has them only where an authorizer is configured (authorizer.class.name), and then they hold: name who may
+change them in super.users.")]
 pub(super) struct AclArgs {
     #[command(subcommand)]
     command: AclCommand,

@@ -39,8 +39,8 @@ pub use layers::{BrokerOverrides, Given, Layers, Source};
 pub use listener::{Listener, SecurityProtocol};
 pub use origin::Origin;
 pub use settings::{
-    GroupSettings, GroupTimes, LogSettings, NetworkSettings, OffsetSettings, ReplicationFactorPolicy,
-    Settings, TopicSettings, TransactionSettings,
+    AuthorizerSettings, GroupSettings, GroupTimes, LogSettings, NetworkSettings, OffsetSettings,
+    ReplicationFactorPolicy, Settings, TopicSettings, TransactionSettings,
 };
 pub use topic_config::{
     CleanupPolicy, Compression, Durability, TimestampType, TopicConfig, TopicConfigError, TopicOverrides,

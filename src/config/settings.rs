@@ -50,12 +50,21 @@ pub struct Settings {
     pub offsets: OffsetSettings,
     /// Transactions and idempotent producers.
     pub transactions: TransactionSettings,
-    /// `authorizer.class.name` is Kafka's own: access control lists are kept. Nothing asks them yet.
-    pub keeps_acls: bool,
+    /// `authorizer.class.name` is Kafka's own: access control lists are kept, and hold.
+    pub authorizer: Option<AuthorizerSettings>,
     /// `unstable.api.versions.enable`
     pub unstable_versions: bool,
     /// `quipu.request.metrics`
     pub request_metrics: bool,
+}
+
+/// Who may do what beside the access control lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthorizerSettings {
+    /// `super.users`, each as `User:name`: may do everything.
+    pub super_users: Vec<String>,
+    /// `allow.everyone.if.no.acl.found`
+    pub allow_everyone: bool,
 }
 
 /// Threads, connections and requests.
@@ -239,7 +248,7 @@ impl Settings {
         let mut check = Check { layers, errors, warnings };
         let addresses = check.addresses();
         check.roles();
-        let keeps_acls = check.authorizer();
+        let authorizer = check.authorizer();
         let settings = Self {
             node_id: check.node_id(),
             cluster_id: check.cluster_id(),
@@ -290,7 +299,7 @@ impl Settings {
                 partition_verification: layers.boolean("transaction.partition.verification.enable"),
                 two_phase_commit: layers.boolean("transaction.two.phase.commit.enable"),
             },
-            keeps_acls,
+            authorizer,
             unstable_versions: layers.boolean("unstable.api.versions.enable"),
             request_metrics: layers.boolean("quipu.request.metrics"),
         };
@@ -440,26 +449,29 @@ impl Check<'_> {
         }
     }
 
-    /// Who brings an authorizer expects it to hold. Returns whether access control lists are kept.
-    fn authorizer(&mut self) -> bool {
-        let class = self.layers.text("authorizer.class.name").unwrap_or_default();
-        match class.as_str() {
-            "" => false,
-            STANDARD_AUTHORIZER => {
-                self.note(
-                    "authorizer.class.name",
-                    "ACLs are kept and described, but not enforced yet; every client may do everything",
-                );
-                true
-            }
+    /// Who brings an authorizer expects it to hold.
+    fn authorizer(&mut self) -> Option<AuthorizerSettings> {
+        match self.layers.text("authorizer.class.name").unwrap_or_default().as_str() {
+            "" => return None,
+            STANDARD_AUTHORIZER => {}
             _ => {
-                self.note(
+                self.unusable(
                     "authorizer.class.name",
-                    format!("only {STANDARD_AUTHORIZER} is known here; there are no ACLs, every client may do everything"),
+                    format!("this class cannot be loaded here; use {STANDARD_AUTHORIZER}, or leave it empty if every client may do everything"),
                 );
-                false
+                return None;
             }
         }
+        let users = self.layers.text("super.users").unwrap_or_default();
+        let super_users: Vec<String> =
+            users.split(';').map(str::trim).filter(|user| !user.is_empty()).map(str::to_owned).collect();
+        if let Some(wrong) = super_users.iter().find(|user| !user.contains(':')) {
+            let problem =
+                format!("{wrong:?} is no principal; write User:{wrong}, and separate several by semicolons");
+            self.unusable("super.users", problem);
+        }
+        let allow_everyone = self.layers.boolean("allow.everyone.if.no.acl.found");
+        Some(AuthorizerSettings { super_users, allow_everyone })
     }
 
     fn network(&mut self) -> NetworkSettings {

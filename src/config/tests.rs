@@ -265,6 +265,17 @@ fn values_that_contradict_each_other_are_refused() {
         (&["process.roles=controller"], "add broker"),
         (&["cluster.id=has blanks in it"], "cluster.id"),
         (&["max.connections.per.ip.overrides=127.0.0.1"], "is not address:count"),
+        (
+            &["authorizer.class.name=org.example.Authorizer"],
+            "use org.apache.kafka.metadata.authorizer.StandardAuthorizer, or leave it empty",
+        ),
+        (
+            &[
+                "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+                "super.users=User:a;b",
+            ],
+            "write User:b",
+        ),
     ] {
         let told = refusal(overrides(arguments));
         assert_eq!(told.len(), 1, "{arguments:?}: {told:?}");
@@ -274,16 +285,9 @@ fn values_that_contradict_each_other_are_refused() {
 
 #[test]
 fn what_is_taken_otherwise_is_told() {
-    let (config, warnings) =
-        load(overrides(&["log.dirs=/a, /b", "authorizer.class.name=org.example.Authorizer"]));
+    let (config, warnings) = load(overrides(&["log.dirs=/a, /b"]));
     assert_eq!(config.settings().data_dir, Path::new("/a"));
-    assert_eq!(
-        warnings,
-        [
-            "--override: authorizer.class.name: only org.apache.kafka.metadata.authorizer.StandardAuthorizer is known here; there are no ACLs, every client may do everything",
-            "--override: log.dirs: all data goes to the first of 2 directories, /a",
-        ]
-    );
+    assert_eq!(warnings, ["--override: log.dirs: all data goes to the first of 2 directories, /a",]);
 }
 
 #[test]

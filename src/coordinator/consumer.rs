@@ -3,19 +3,55 @@
 use std::sync::Arc;
 
 use quipu_protocol::error_code::ErrorCode;
+use quipu_protocol::primitives::Uuid;
 
 use super::GroupCoordinator;
+use super::doors::TopicLookup;
 use super::group::GroupKind;
 use super::group::consumer::{Beat, BeatReply, ConsumerView, Refused};
 use super::slots::Slot;
 use super::step::{TEXT_BYTES_MAX, log_error};
 
+/// The topics, with only those listed that a client may see.
+struct Seen<'a> {
+    topics: &'a dyn TopicLookup,
+    sees: &'a (dyn Fn(&str) -> bool + Sync),
+}
+
+impl TopicLookup for Seen<'_> {
+    fn partitions(&self, name: &str) -> Option<i32> {
+        self.topics.partitions(name)
+    }
+
+    fn name_of(&self, id: Uuid) -> Option<Arc<str>> {
+        self.topics.name_of(id)
+    }
+
+    fn id_of(&self, name: &str) -> Option<Uuid> {
+        self.topics.id_of(name)
+    }
+
+    fn names(&self) -> Vec<Arc<str>> {
+        self.topics.names().into_iter().filter(|name| (self.sees)(name)).collect()
+    }
+
+    fn version(&self) -> i64 {
+        self.topics.version()
+    }
+}
+
 impl GroupCoordinator {
-    /// ConsumerGroupHeartbeat of a member whose request is well formed. Answers when what it says is durable.
+    /// ConsumerGroupHeartbeat of a member whose request is well formed. Answers when what it says is durable. Regular
+    /// expressions that it makes the group resolve stand for topics that it `sees`.
     ///
     /// # Errors
     /// With a message, as Kafka's; the group is as it was.
-    pub async fn consumer_heartbeat(&self, group_id: &str, beat: &Beat) -> Result<BeatReply, Refused> {
+    pub async fn consumer_heartbeat(
+        &self,
+        group_id: &str,
+        beat: &Beat,
+        sees: &(dyn Fn(&str) -> bool + Sync),
+    ) -> Result<BeatReply, Refused> {
         let plain = |code: ErrorCode| Refused::new(code, code.to_string());
         self.admit(group_id).map_err(plain)?;
         let is_too_long = |text: &Arc<str>| text.len() > TEXT_BYTES_MAX;
@@ -25,8 +61,9 @@ impl GroupCoordinator {
         let now = self.clock.now();
         let settings = self.settings();
         let times = self.consumer_times(group_id);
+        let topics = Seen { topics: &*self.topics, sees };
         let beat_once = |slot: &mut Slot| {
-            let taken = slot.group.consumer_heartbeat(now, beat, &*self.topics, &settings, &times);
+            let taken = slot.group.consumer_heartbeat(now, beat, &topics, &settings, &times);
             let (reply, step) = taken?;
             self.advance(slot, now, step).map_err(plain)?;
             // Also an answer without records of its own tells what the last append made so.

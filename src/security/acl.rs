@@ -1,5 +1,5 @@
-//! Access control lists: who may, or may not, do what on which resource, coming from where (KIP-11, KIP-290). Kept and
-//! described; nothing asks them for permission yet.
+//! Access control lists: who may, or may not, do what on which resource, coming from where (KIP-11, KIP-290). What they
+//! add up to is decided by the [authorizer](super::authorizer).
 //!
 //! The rules are those of Kafka's `AclControlManager` and `AclBindingFilter`.
 

@@ -1,5 +1,6 @@
-//! Who somebody is and what they may do. So far: what is kept about users and permissions. Nobody logs in yet, and
-//! nothing is forbidden yet.
+//! Who somebody is and what they may do. Nobody logs in yet: every client is [`authorizer::ANONYMOUS`], and what that one
+//! may do is decided by the [`authorizer`], if one is configured.
 
 pub mod acl;
+pub mod authorizer;
 pub mod scram;

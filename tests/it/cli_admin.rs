@@ -247,7 +247,7 @@ fn quotas_users_and_features_from_the_command_line() {
 
 #[test]
 fn acls_from_the_command_line() {
-    let broker = Broker::dev(&["--override", AUTHORIZER]);
+    let broker = Broker::dev(&["--override", AUTHORIZER, "--override", "super.users=User:ANONYMOUS"]);
     let add =
         ["acl", "add", "--allow", "User:alice,User:bob", "--operation", "read,describe", "--topic", "orders"];
     assert_eq!(read(&broker, &add).as_array().unwrap().len(), 4);

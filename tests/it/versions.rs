@@ -31,6 +31,8 @@ fn every_announced_version_is_answered() {
     let broker = Broker::dev(&[
         "--override",
         "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "--override",
+        "super.users=User:ANONYMOUS",
     ]);
     let mut client = Client::new(&broker);
     let answer = client.call(

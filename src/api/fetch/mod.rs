@@ -19,8 +19,9 @@ use quipu_protocol::primitives::{Records, Str, Uuid};
 use quipu_storage::{Aborted, Millis, Offset, ReadError};
 
 use super::Context;
+use crate::security::acl::{Operation, ResourceType};
 use crate::topic::wait::{Place, Waiter};
-use crate::topic::{LEADER_EPOCH, Partition};
+use crate::topic::{LEADER_EPOCH, Partition, Topic};
 use sessions::{Opened, Session};
 
 /// First version that names topics by id (KIP-516).
@@ -278,21 +279,31 @@ fn respond<'a>(
     FetchResponse { session_id: session.map_or(0, |session| session.id()), responses, ..Default::default() }
 }
 
+/// The partition, if the client may read its topic. Whether a topic exists by that name is not told otherwise.
+fn permitted(
+    cx: &Context<'_>,
+    name: &str,
+    topic: Option<Arc<Topic>>,
+    by_id: bool,
+    index: i32,
+) -> Result<Arc<Partition>, ErrorCode> {
+    if by_id && topic.is_none() {
+        return Err(ErrorCode::UNKNOWN_TOPIC_ID);
+    }
+    cx.permit(Operation::Read, ResourceType::Topic, name)?;
+    topic.and_then(|topic| topic.partition(index)).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+}
+
 impl Wanted {
     /// Resolves what a request says of one partition.
     fn resolve(cx: &Context<'_>, topic: &str, topic_id: Uuid, asked: &FetchPartition) -> Self {
         let by_id = cx.version >= TOPIC_IDS_SINCE;
-        let found = if by_id {
-            cx.broker.topics.by_id(topic_id).ok_or(ErrorCode::UNKNOWN_TOPIC_ID)
-        } else {
-            cx.broker.topics.by_name(topic).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
-        };
+        let found = if by_id { cx.broker.topics.by_id(topic_id) } else { cx.broker.topics.by_name(topic) };
         let name = match &found {
-            Ok(topic) => Arc::clone(topic.name()),
-            Err(_) => topic.into(),
+            Some(topic) => Arc::clone(topic.name()),
+            None => topic.into(),
         };
-        let partition = found
-            .and_then(|topic| topic.partition(asked.partition).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
+        let partition = permitted(cx, &name, found, by_id, asked.partition);
         Self {
             topic: name,
             topic_id: if by_id { topic_id } else { Uuid::ZERO },

@@ -14,7 +14,7 @@ use quipu_protocol::message::fetch::FetchRequest;
 use quipu_protocol::primitives::Uuid;
 use quipu_storage::{Millis, Offset};
 
-use super::{Found, TOPIC_IDS_SINCE, Wanted};
+use super::{Found, TOPIC_IDS_SINCE, Wanted, permitted};
 use crate::api::Context;
 
 /// First version with sessions.
@@ -212,13 +212,18 @@ impl State {
 impl Entry {
     /// The partition as it is now: what was missing may have been created, what was there may be gone.
     fn refreshed(&mut self, cx: &Context<'_>) -> Wanted {
-        let topic = if self.wanted.topic_id.is_zero() {
-            cx.broker.topics.by_name(&self.wanted.topic).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+        let wanted = &mut self.wanted;
+        let by_id = !wanted.topic_id.is_zero();
+        let topic = if by_id {
+            cx.broker.topics.by_id(wanted.topic_id)
         } else {
-            cx.broker.topics.by_id(self.wanted.topic_id).ok_or(ErrorCode::UNKNOWN_TOPIC_ID)
+            cx.broker.topics.by_name(&wanted.topic)
         };
-        self.wanted.partition =
-            topic.and_then(|t| t.partition(self.wanted.index).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
+        if let Some(topic) = topic.as_ref().filter(|_| by_id) {
+            wanted.topic = Arc::clone(topic.name());
+        }
+        // Rights may have come and gone as well.
+        wanted.partition = permitted(cx, &wanted.topic, topic, by_id, wanted.index);
         self.wanted.clone()
     }
 }

@@ -7,11 +7,12 @@ use quipu_protocol::message::consumer_group_describe::{
 };
 use quipu_protocol::primitives::Str;
 
-use super::describe::{ALL_OPERATIONS, OPERATIONS_OMITTED};
+use super::describe::operations;
 use super::{enabled, maybe_text, text};
 use crate::api::Context;
 use crate::coordinator::assign::Partitions;
 use crate::coordinator::group::consumer::{ConsumerMemberView, Refused};
+use crate::security::acl::{Operation, ResourceType};
 
 /// A member that speaks the classic protocol.
 const CLASSIC_MEMBER: i8 = 0;
@@ -25,15 +26,15 @@ pub async fn consumer_group_describe<'a>(
     cx: &Context<'_>,
     request: ConsumerGroupDescribeRequest<'a>,
 ) -> ConsumerGroupDescribeResponse<'a> {
-    let operations = if request.include_authorized_operations { ALL_OPERATIONS } else { OPERATIONS_OMITTED };
+    let tells_operations = request.include_authorized_operations;
     let mut groups = Vec::with_capacity(request.group_ids.len());
     for group_id in request.group_ids {
-        groups.push(describe(cx, group_id, operations).await);
+        groups.push(describe(cx, group_id, tells_operations).await);
     }
     ConsumerGroupDescribeResponse { throttle_time_ms: 0, groups }
 }
 
-async fn describe<'a>(cx: &Context<'_>, group_id: Str<'a>, operations: i32) -> DescribedGroup<'a> {
+async fn describe<'a>(cx: &Context<'_>, group_id: Str<'a>, tells_operations: bool) -> DescribedGroup<'a> {
     if let Err(Refused { code, message }) = enabled(cx) {
         return DescribedGroup {
             group_id,
@@ -42,27 +43,54 @@ async fn describe<'a>(cx: &Context<'_>, group_id: Str<'a>, operations: i32) -> D
             ..Default::default()
         };
     }
+    if let Err(error_code) = cx.permit(Operation::Describe, ResourceType::Group, &group_id) {
+        return DescribedGroup { group_id, error_code, ..Default::default() };
+    }
     if group_id.is_empty() {
         return DescribedGroup { group_id, error_code: ErrorCode::INVALID_GROUP_ID, ..Default::default() };
     }
     match cx.broker.groups.describe_consumer(&group_id).await {
-        Ok(view) => DescribedGroup {
-            error_code: ErrorCode::NONE,
-            error_message: None,
-            group_id,
-            group_state: text(view.state.name()),
-            group_epoch: view.epoch,
-            assignment_epoch: view.target_epoch,
-            assignor_name: text(view.assignor.name()),
-            members: view.members.iter().map(|view| member(cx, view)).collect(),
-            authorized_operations: operations,
-        },
+        Ok(view) => hide(
+            cx,
+            DescribedGroup {
+                error_code: ErrorCode::NONE,
+                error_message: None,
+                authorized_operations: operations(cx, &group_id, tells_operations),
+                group_id,
+                group_state: text(view.state.name()),
+                group_epoch: view.epoch,
+                assignment_epoch: view.target_epoch,
+                assignor_name: text(view.assignor.name()),
+                members: view.members.iter().map(|view| member(cx, view)).collect(),
+            },
+        ),
         Err(Refused { code, message }) => DescribedGroup {
             error_code: code,
             error_message: Some(text(&message)),
             group_id,
             ..Default::default()
         },
+    }
+}
+
+/// Topics that the client may not describe are not shown to it, nor is what a group does with them.
+fn hide<'a>(cx: &Context<'_>, group: DescribedGroup<'a>) -> DescribedGroup<'a> {
+    let assignments = group.members.iter().flat_map(|member| [&member.assignment, &member.target_assignment]);
+    let mut topics: Vec<&Str<'_>> =
+        assignments.flat_map(|it| &it.topic_partitions).map(|topic| &topic.topic_name).collect();
+    topics.sort_unstable();
+    topics.dedup();
+    let is_seen = |topic: &&Str<'_>| cx.may(Operation::Describe, ResourceType::Topic, topic);
+    if cx.broker.authorizer.is_none() || topics.iter().all(is_seen) {
+        return group;
+    }
+    DescribedGroup {
+        group_id: group.group_id,
+        error_code: ErrorCode::TOPIC_AUTHORIZATION_FAILED,
+        error_message: Some(text(
+            "The group has described topic(s) that the client is not authorized to describe.",
+        )),
+        ..Default::default()
     }
 }
 

@@ -8,8 +8,10 @@ use quipu_protocol::primitives::Str;
 
 use super::{enabled, shared, text};
 use crate::api::Context;
+use crate::api::permission::message;
 use crate::coordinator::assign::{Assignor, Partitions};
 use crate::coordinator::group::consumer::{Beat, Refused};
+use crate::security::acl::{Operation, ResourceType};
 
 /// First version whose clients make their own member ids (KIP-1082), and that knows regular expressions.
 const FIRST_WITH_OWN_ID: i16 = 1;
@@ -24,8 +26,9 @@ pub async fn consumer_group_heartbeat<'a>(
     request: ConsumerGroupHeartbeatRequest<'a>,
 ) -> ConsumerGroupHeartbeatResponse<'a> {
     let group_id = request.group_id.clone();
-    let beaten = match enabled(cx).and_then(|()| check(cx, &request)) {
-        Ok(()) => cx.broker.groups.consumer_heartbeat(&group_id, &beat(cx, request)).await,
+    let permitted = enabled(cx).and_then(|()| permit(cx, &request));
+    let beaten = match permitted.and_then(|()| check(cx, &request)) {
+        Ok(()) => cx.broker.groups.consumer_heartbeat(&group_id, &beat(cx, request), &cx.sees()).await,
         Err(refused) => Err(refused),
     };
     match beaten {
@@ -52,6 +55,20 @@ pub async fn consumer_group_heartbeat<'a>(
             ..ConsumerGroupHeartbeatResponse::default()
         },
     }
+}
+
+fn refused(code: ErrorCode) -> Refused {
+    Refused::new(code, message(code))
+}
+
+/// Whether the client may read as part of the group, and see the topics that it names. Those that an expression stands for
+/// and it may not see are left out later.
+fn permit(cx: &Context<'_>, request: &ConsumerGroupHeartbeatRequest<'_>) -> Result<(), Refused> {
+    cx.permit(Operation::Read, ResourceType::Group, &request.group_id).map_err(refused)?;
+    for topic in request.subscribed_topic_names.iter().flatten() {
+        cx.permit(Operation::Describe, ResourceType::Topic, topic).map_err(refused)?;
+    }
+    Ok(())
 }
 
 fn beat(cx: &Context<'_>, request: ConsumerGroupHeartbeatRequest<'_>) -> Beat {

@@ -9,6 +9,7 @@ use quipu_protocol::message::delete_groups::{
 
 use super::text;
 use crate::api::Context;
+use crate::security::acl::{Operation, ResourceType};
 
 /// Deletes groups without members, with their offsets.
 ///
@@ -24,7 +25,11 @@ pub async fn delete_groups<'a>(
         if !seen.insert(group_id.clone()) {
             continue;
         }
-        let error_code = cx.broker.groups.delete(&group_id).await.err().unwrap_or(ErrorCode::NONE);
+        let deleted = match cx.permit(Operation::Delete, ResourceType::Group, &group_id) {
+            Ok(()) => cx.broker.groups.delete(&group_id).await,
+            refused => refused,
+        };
+        let error_code = deleted.err().unwrap_or(ErrorCode::NONE);
         let error_message = match error_code {
             ErrorCode::GROUP_ID_NOT_FOUND => Some(text(&format!("Group {group_id} not found."))),
             ErrorCode::NON_EMPTY_GROUP => Some(text(&format!("Group {group_id} still has members."))),

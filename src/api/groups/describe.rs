@@ -8,13 +8,12 @@ use quipu_protocol::primitives::Str;
 
 use super::{blob, maybe_text, text};
 use crate::api::Context;
+use crate::security::acl::{Operation, ResourceType};
 
 /// First version that says that a group does not exist (KIP-1043); before, such a group is `Dead`.
 const FIRST_WITH_NOT_FOUND: i16 = 6;
-/// Bits of the operations on a group: read, delete, describe, describe and alter configs.
-pub(super) const ALL_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
 /// Nobody asked for the operations.
-pub(super) const OPERATIONS_OMITTED: i32 = i32::MIN;
+const OPERATIONS_OMITTED: i32 = i32::MIN;
 
 /// Shows groups with their members. Subscriptions are shown of stable groups only, as in Kafka.
 ///
@@ -23,12 +22,25 @@ pub async fn describe_groups<'a>(
     cx: &Context<'_>,
     request: DescribeGroupsRequest<'a>,
 ) -> DescribeGroupsResponse<'a> {
-    let operations = if request.include_authorized_operations { ALL_OPERATIONS } else { OPERATIONS_OMITTED };
-    let groups = request.groups.into_iter().map(|group_id| describe(cx, group_id, operations)).collect();
+    let tells_operations = request.include_authorized_operations;
+    let groups =
+        request.groups.into_iter().map(|group_id| describe(cx, group_id, tells_operations)).collect();
     DescribeGroupsResponse { throttle_time_ms: 0, groups }
 }
 
-fn describe<'a>(cx: &Context<'_>, group_id: Str<'a>, authorized_operations: i32) -> DescribedGroup<'a> {
+/// What the client may do to the group, if it wants to know.
+pub(super) fn operations(cx: &Context<'_>, group_id: &str, tells_operations: bool) -> i32 {
+    match tells_operations {
+        true => cx.authorized_operations(ResourceType::Group, group_id),
+        false => OPERATIONS_OMITTED,
+    }
+}
+
+fn describe<'a>(cx: &Context<'_>, group_id: Str<'a>, tells_operations: bool) -> DescribedGroup<'a> {
+    if let Err(error_code) = cx.permit(Operation::Describe, ResourceType::Group, &group_id) {
+        return DescribedGroup { error_code, group_id, ..Default::default() };
+    }
+    let authorized_operations = operations(cx, &group_id, tells_operations);
     let view = match cx.broker.groups.describe(&group_id) {
         Ok(view) => view,
         Err(error) => {

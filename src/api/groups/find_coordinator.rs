@@ -7,7 +7,9 @@ use quipu_protocol::message::find_coordinator::{
 
 use super::text;
 use crate::api::Context;
+use crate::api::permission::message;
 use crate::internal;
+use crate::security::acl::{Operation, ResourceType};
 
 /// First version that takes several keys (KIP-699).
 const FIRST_BATCH: i16 = 4;
@@ -25,7 +27,14 @@ pub async fn find_coordinator<'a>(
     let refused = !matches!(request.key_type, GROUP | TRANSACTION);
     // As in Kafka the topic that keeps the state comes to be when somebody first looks for its coordinator: tools and
     // clients find it in the metadata from then on.
+    let keys = match cx.version < FIRST_BATCH {
+        true => vec![request.key],
+        false => request.coordinator_keys,
+    };
+    let permitted: Vec<_> = keys.iter().map(|key| permit(cx, request.key_type, key)).collect();
     let topic = match request.key_type {
+        // Nobody is told of a coordinator.
+        _ if permitted.iter().all(Result::is_err) => Ok(()),
         GROUP => internal::offsets::topic(cx.broker).map(drop),
         TRANSACTION => internal::transactions::topic(cx.broker).map(drop),
         _ => Ok(()),
@@ -46,6 +55,15 @@ pub async fn find_coordinator<'a>(
         (cx.broker.node_id(), address.host, i32::from(address.port))
     };
     if cx.version < FIRST_BATCH {
+        if let Some(&Err(error_code)) = permitted.first() {
+            return FindCoordinatorResponse {
+                error_code,
+                error_message: Some(text(message(error_code))),
+                node_id: -1,
+                port: -1,
+                ..FindCoordinatorResponse::default()
+            };
+        }
         return FindCoordinatorResponse {
             throttle_time_ms: 0,
             error_code,
@@ -56,13 +74,31 @@ pub async fn find_coordinator<'a>(
             coordinators: Vec::new(),
         };
     }
-    let coordinators = request.coordinator_keys.into_iter().map(|key| Coordinator {
-        key,
-        node_id,
-        host: text(&host),
-        port,
-        error_code,
-        error_message: error_message.clone(),
+    let coordinators = keys.into_iter().zip(permitted).map(|(key, permitted)| match permitted {
+        Ok(()) => Coordinator {
+            key,
+            node_id,
+            host: text(&host),
+            port,
+            error_code,
+            error_message: error_message.clone(),
+        },
+        Err(error_code) => Coordinator {
+            key,
+            node_id: -1,
+            port: -1,
+            error_code,
+            error_message: Some(text(message(error_code))),
+            ..Default::default()
+        },
     });
     FindCoordinatorResponse { coordinators: coordinators.collect(), ..FindCoordinatorResponse::default() }
+}
+
+fn permit(cx: &Context<'_>, key_type: i8, key: &str) -> Result<(), ErrorCode> {
+    match key_type {
+        GROUP => cx.permit(Operation::Describe, ResourceType::Group, key),
+        TRANSACTION => cx.permit(Operation::Describe, ResourceType::TransactionalId, key),
+        _ => Ok(()),
+    }
 }

@@ -5,7 +5,9 @@ use quipu_protocol::message::join_group::{JoinGroupRequest, JoinGroupResponse, J
 
 use super::{blob, maybe_text, shared, text};
 use crate::api::Context;
+use crate::coordinator::group::JoinReply;
 use crate::coordinator::group::classic::{JoinRequest, Protocol};
+use crate::security::acl::{Operation, ResourceType};
 
 /// First version whose clients come back with the member id that they are given (KIP-394).
 const FIRST_WITH_KNOWN_ID: i16 = 4;
@@ -38,7 +40,10 @@ pub async fn join_group<'a>(cx: &Context<'_>, request: JoinGroupRequest<'a>) -> 
         must_know_id: cx.version >= FIRST_WITH_KNOWN_ID,
         may_skip_assignment: cx.version >= FIRST_WITH_SKIP,
     };
-    let reply = cx.broker.groups.join(&request.group_id, join).await;
+    let reply = match cx.permit(Operation::Read, ResourceType::Group, &request.group_id) {
+        Ok(()) => cx.broker.groups.join(&request.group_id, join).await,
+        Err(code) => JoinReply::refuse(code, shared("")),
+    };
     let protocol_name = maybe_text(reply.protocol.as_ref());
     JoinGroupResponse {
         throttle_time_ms: 0,

@@ -8,6 +8,7 @@ use quipu_protocol::message::leave_group::{
 use super::shared;
 use crate::api::Context;
 use crate::coordinator::group::classic::Leaving;
+use crate::security::acl::{Operation, ResourceType};
 
 /// First version that takes several members (KIP-345).
 const FIRST_BATCH: i16 = 3;
@@ -17,6 +18,9 @@ const FIRST_BATCH: i16 = 3;
 /// Versions 0–5. Up to version 2 a member takes itself out and its error is that of the response; from version 3 a
 /// request names any number of members, static ones by their instance id alone if need be, and each has an error.
 pub async fn leave_group<'a>(cx: &Context<'_>, request: LeaveGroupRequest<'a>) -> LeaveGroupResponse<'a> {
+    if let Err(error_code) = cx.permit(Operation::Read, ResourceType::Group, &request.group_id) {
+        return LeaveGroupResponse { throttle_time_ms: 0, error_code, members: Vec::new() };
+    }
     let members = if cx.version >= FIRST_BATCH {
         request.members
     } else {

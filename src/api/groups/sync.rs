@@ -8,6 +8,7 @@ use super::{blob, maybe_text, shared};
 use crate::api::Context;
 use crate::coordinator::group::SyncReply;
 use crate::coordinator::group::classic::SyncRequest;
+use crate::security::acl::{Operation, ResourceType};
 
 /// First version that has to name the protocol that the client believes in (KIP-559).
 const FIRST_WITH_PROTOCOL: i16 = 5;
@@ -19,6 +20,8 @@ pub async fn sync_group<'a>(cx: &Context<'_>, request: SyncGroupRequest<'a>) -> 
     let lacks_protocol = request.protocol_type.is_none() || request.protocol_name.is_none();
     let reply = if cx.version >= FIRST_WITH_PROTOCOL && lacks_protocol {
         SyncReply::refuse(ErrorCode::INCONSISTENT_GROUP_PROTOCOL)
+    } else if let Err(code) = cx.permit(Operation::Read, ResourceType::Group, &request.group_id) {
+        SyncReply::refuse(code)
     } else {
         let assignments = request
             .assignments

@@ -8,6 +8,7 @@ use super::commits::{Asked, Commits};
 use crate::api::Context;
 use crate::api::groups::shared;
 use crate::coordinator::group::Committer;
+use crate::security::acl::{Operation, ResourceType};
 
 /// First version whose clients know GROUP_ID_NOT_FOUND (KIP-848).
 const FIRST_WITH_NOT_FOUND: i16 = 9;
@@ -23,7 +24,7 @@ pub async fn offset_commit<'a>(
     request: OffsetCommitRequest<'a>,
 ) -> OffsetCommitResponse<'a> {
     let groups = &cx.broker.groups;
-    let mut commits = Commits::default();
+    let mut commits = Commits::new(cx.permit(Operation::Read, ResourceType::Group, &request.group_id));
     for topic in &request.topics {
         let id = (cx.version >= FIRST_WITH_IDS).then_some(topic.topic_id);
         let partitions = topic.partitions.iter().map(|partition| Asked {

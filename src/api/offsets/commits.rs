@@ -9,6 +9,7 @@ use quipu_protocol::primitives::Uuid;
 use crate::api::Context;
 use crate::api::groups::shared;
 use crate::coordinator::group::offsets::CommitRequest;
+use crate::security::acl::{Operation, ResourceType};
 
 /// A partition's offset as it came.
 pub(crate) struct Asked<'a> {
@@ -19,8 +20,9 @@ pub(crate) struct Asked<'a> {
 }
 
 /// The offsets of a request.
-#[derive(Default)]
 pub(crate) struct Commits {
+    /// Why none of them is taken.
+    refused: Option<ErrorCode>,
     /// What the coordinator decides, in order.
     pub(crate) requests: Vec<CommitRequest>,
     /// By topic the codes of what is refused here; NONE stands for what the coordinator decides.
@@ -28,6 +30,11 @@ pub(crate) struct Commits {
 }
 
 impl Commits {
+    /// Nothing yet; if the client has no right to commit at all, all that comes is refused with that.
+    pub(crate) fn new(permitted: Result<(), ErrorCode>) -> Self {
+        Self { refused: permitted.err(), requests: Vec::new(), codes: Vec::new() }
+    }
+
     /// Takes the partitions of a topic, which goes by its id in requests that have one.
     pub(crate) fn topic<'a>(
         &mut self,
@@ -36,7 +43,10 @@ impl Commits {
         id: Option<Uuid>,
         partitions: impl Iterator<Item = Asked<'a>>,
     ) {
-        let (name, count, unknown) = resolve(cx, name, id);
+        let (name, count, unknown) = match self.refused {
+            Some(code) => (shared(name), 0, code),
+            None => resolve(cx, name, id),
+        };
         let requests = &mut self.requests;
         let codes = partitions.map(|asked| {
             if !(0..count).contains(&asked.partition) {
@@ -68,7 +78,8 @@ impl Commits {
     }
 }
 
-/// The topic's name, how many partitions it has (0 if it does not exist), and what to call one that it lacks.
+/// The topic's name, how many partitions it has (0 if it does not exist or is not for the client), and what to call one
+/// that it lacks.
 fn resolve(cx: &Context<'_>, name: &str, id: Option<Uuid>) -> (Arc<str>, i32, ErrorCode) {
     let topics = cx.broker.groups.topics();
     let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
@@ -77,6 +88,9 @@ fn resolve(cx: &Context<'_>, name: &str, id: Option<Uuid>) -> (Arc<str>, i32, Er
         Some(Some(name)) => name,
         Some(None) => return (shared(""), 0, ErrorCode::UNKNOWN_TOPIC_ID),
     };
+    if let Err(code) = cx.permit(Operation::Read, ResourceType::Topic, &name) {
+        return (name, 0, code);
+    }
     let count = topics.partitions(&name).unwrap_or(0);
     (name, count, unknown)
 }

@@ -8,6 +8,7 @@ use quipu_protocol::message::offset_delete::{
 
 use crate::api::Context;
 use crate::api::groups::shared;
+use crate::security::acl::{Operation, ResourceType};
 
 /// Removes committed offsets of topics that no member of the group reads.
 ///
@@ -16,6 +17,9 @@ pub async fn offset_delete<'a>(
     cx: &Context<'_>,
     request: OffsetDeleteRequest<'a>,
 ) -> OffsetDeleteResponse<'a> {
+    if let Err(error_code) = cx.permit(Operation::Delete, ResourceType::Group, &request.group_id) {
+        return OffsetDeleteResponse { error_code, throttle_time_ms: 0, topics: Vec::new() };
+    }
     let groups = &cx.broker.groups;
     let exists = |topic: &OffsetDeleteRequestTopic<'_>, index: i32| {
         groups.topics().partitions(&topic.name).is_some_and(|count| (0..count).contains(&index))
@@ -25,7 +29,11 @@ pub async fn offset_delete<'a>(
     let mut refused: Vec<Vec<ErrorCode>> = Vec::with_capacity(request.topics.len());
     for topic in &request.topics {
         let name = shared(&topic.name);
+        let permitted = cx.permit(Operation::Read, ResourceType::Topic, &name);
         let codes = topic.partitions.iter().map(|partition| {
+            if let Err(code) = permitted {
+                return code;
+            }
             if !exists(topic, partition.partition_index) {
                 return ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
             }

@@ -12,6 +12,7 @@ use crate::api::Context;
 use crate::api::groups::text;
 use crate::coordinator::group::Group;
 use crate::coordinator::group::offsets::Committed;
+use crate::security::acl::{Operation, ResourceType};
 
 /// First version with an error of the whole group, and in which no topics mean all (KIP-88).
 const FIRST_WITH_GROUP_ERROR: i16 = 2;
@@ -76,6 +77,11 @@ async fn fetch_group<'a>(
     require_stable: bool,
 ) -> OffsetFetchResponseGroup<'a> {
     let OffsetFetchRequestGroup { group_id, topics, member_id, member_epoch } = request;
+    if let Err(error_code) = cx.permit(Operation::Describe, ResourceType::Group, &group_id) {
+        let topics = topics.filter(|_| cx.version < FIRST_WITH_GROUP_ERROR).unwrap_or_default();
+        let topics = topics.into_iter().map(|topic| refuse_topic(topic, error_code)).collect();
+        return OffsetFetchResponseGroup { group_id, topics, error_code };
+    }
     let mut wanted = topics;
     let fetched = cx.broker.groups.look(&group_id, |group| {
         if let Some(group) = group {
@@ -115,6 +121,9 @@ fn fetch_topic<'a>(
             None => return refuse_topic(topic, ErrorCode::UNKNOWN_TOPIC_ID),
         }
     };
+    if let Err(code) = cx.permit(Operation::Describe, ResourceType::Topic, &name) {
+        return refuse_topic(topic, code);
+    }
     let partitions = topic.partition_indexes.iter().map(|&index| match group {
         Some(group) if require_stable && group.is_unstable(&name, index) => unstable(index),
         _ => partition(index, group.and_then(|group| group.committed(&name, index)), ErrorCode::NONE),
@@ -147,6 +156,7 @@ fn fetch_all(
             }
         }
     }
+    topics.retain(|topic| cx.may_quietly(Operation::Describe, ResourceType::Topic, &topic.name));
     if cx.version >= FIRST_WITH_IDS {
         // A topic without an id is on its way out and could not be told from others.
         topics.retain(|topic| !topic.topic_id.is_zero());

@@ -12,12 +12,13 @@ use quipu_protocol::message::add_partitions_to_txn::{
 use super::{add_group, told};
 use crate::api::Context;
 use crate::coordinator::txn::machine::Identity;
+use crate::security::acl::{Operation, ResourceType};
 use crate::topic::is_internal;
 
 /// First version that takes several transactions, and may only ask (KIP-890).
 const FIRST_BATCH: i16 = 4;
 
-/// Adds partitions to a transaction, all or none. From version 4 a request names any number of transactions, and may ask
+/// Adds partitions to a transaction, all or none. From version 4 on it is a request of brokers, which act for others. From version 4 a request names any number of transactions, and may ask
 /// whether partitions are part of one, without adding any.
 pub async fn add_partitions_to_txn<'a>(
     cx: &Context<'_>,
@@ -26,11 +27,18 @@ pub async fn add_partitions_to_txn<'a>(
     if cx.version < FIRST_BATCH {
         let id = request.v3_and_below_transactional_id;
         let producer = (request.v3_and_below_producer_id, request.v3_and_below_producer_epoch);
-        let results = add(cx, &id, producer, request.v3_and_below_topics).await;
+        let topics = request.v3_and_below_topics;
+        let results = match cx.permit(Operation::Write, ResourceType::TransactionalId, &id) {
+            Ok(()) => add(cx, &id, producer, topics).await,
+            Err(code) => answer(topics, |_, _| code),
+        };
         return AddPartitionsToTxnResponse {
             results_by_topic_v3_and_below: results,
             ..AddPartitionsToTxnResponse::default()
         };
+    }
+    if let Err(error_code) = cx.permit_on_cluster(Operation::ClusterAction) {
+        return AddPartitionsToTxnResponse { error_code, ..AddPartitionsToTxnResponse::default() };
     }
     let mut results = Vec::with_capacity(request.transactions.len());
     for transaction in request.transactions {
@@ -55,8 +63,11 @@ async fn add<'a>(
     producer: Identity,
     topics: Vec<AddPartitionsToTxnTopic<'a>>,
 ) -> Vec<AddPartitionsToTxnTopicResult<'a>> {
+    // Brokers have asked for the right before.
+    let may_write =
+        |topic: &str| cx.version >= FIRST_BATCH || cx.may(Operation::Write, ResourceType::Topic, topic);
     let check = |topic: &str, index: i32| match cx.broker.topics.by_name(topic) {
-        _ if is_internal(topic) => ErrorCode::TOPIC_AUTHORIZATION_FAILED,
+        _ if is_internal(topic) || !may_write(topic) => ErrorCode::TOPIC_AUTHORIZATION_FAILED,
         Some(topic) if topic.partition(index).is_some() => ErrorCode::NONE,
         _ => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
     };
@@ -109,7 +120,10 @@ pub async fn add_offsets_to_txn<'a>(
 ) -> AddOffsetsToTxnResponse {
     let producer = (request.producer_id, request.producer_epoch);
     let id = &*request.transactional_id;
-    let added = match add_group(cx, id, producer, &request.group_id) {
+    let permitted = cx
+        .permit(Operation::Write, ResourceType::TransactionalId, id)
+        .and_then(|()| cx.permit(Operation::Read, ResourceType::Group, &request.group_id));
+    let added = match permitted.and_then(|()| add_group(cx, id, producer, &request.group_id)) {
         Ok(_) => cx.broker.transactions.durable(id).await,
         Err(code) => Err(code),
     };

@@ -16,6 +16,7 @@ use quipu_storage::NO_TIMESTAMP;
 use crate::api::Context;
 use crate::api::groups::text;
 use crate::coordinator::txn::machine::{Status, Transaction};
+use crate::security::acl::{Operation, ResourceType};
 
 /// Most bytes that a regular expression may compile to.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
@@ -25,9 +26,12 @@ pub async fn describe_transactions<'a>(
     cx: &Context<'_>,
     request: DescribeTransactionsRequest<'a>,
 ) -> DescribeTransactionsResponse<'a> {
-    let states = request.transactional_ids.into_iter().map(|id| match cx.broker.transactions.describe(&id) {
-        Ok(found) => described(id, found),
-        Err(error_code) => TransactionState { error_code, transactional_id: id, ..Default::default() },
+    let states = request.transactional_ids.into_iter().map(|id| {
+        let permitted = cx.permit(Operation::Describe, ResourceType::TransactionalId, &id);
+        match permitted.and_then(|()| cx.broker.transactions.describe(&id)) {
+            Ok(found) => described(cx, id, found),
+            Err(error_code) => TransactionState { error_code, transactional_id: id, ..Default::default() },
+        }
     });
     DescribeTransactionsResponse { throttle_time_ms: 0, transaction_states: states.collect() }
 }
@@ -37,7 +41,7 @@ fn whole(pattern: &str) -> Result<regex::Regex, regex::Error> {
     regex::RegexBuilder::new(&format!("^(?:{pattern})$")).size_limit(PATTERN_BYTES_MAX).build()
 }
 
-fn described(id: Str<'_>, found: Transaction) -> TransactionState<'_> {
+fn described<'a>(cx: &Context<'_>, id: Str<'a>, found: Transaction) -> TransactionState<'a> {
     TransactionState {
         error_code: ErrorCode::NONE,
         transactional_id: id,
@@ -49,6 +53,7 @@ fn described(id: Str<'_>, found: Transaction) -> TransactionState<'_> {
         topics: found
             .partitions
             .iter()
+            .filter(|(topic, _)| cx.may(Operation::Describe, ResourceType::Topic, topic))
             .map(|(topic, partitions)| TopicData {
                 topic: text(topic),
                 partitions: partitions.iter().copied().collect(),
@@ -85,12 +90,13 @@ pub async fn list_transactions<'a>(
             && (request.duration_filter < 0 || now.saturating_sub(found.started_ms) > request.duration_filter)
             && pattern.as_ref().is_none_or(|pattern| pattern.is_match(id))
     };
-    let states =
-        listed.iter().filter(|(id, found)| is_wanted(id, found)).map(|(id, found)| ListedTransaction {
-            transactional_id: text(id),
-            producer_id: found.producer_id,
-            transaction_state: Str::Borrowed(found.status.name()),
-        });
+    let is_seen = |id: &str| cx.may_quietly(Operation::Describe, ResourceType::TransactionalId, id);
+    let listed = listed.iter().filter(|(id, found)| is_wanted(id, found) && is_seen(id));
+    let states = listed.map(|(id, found)| ListedTransaction {
+        transactional_id: text(id),
+        producer_id: found.producer_id,
+        transaction_state: Str::Borrowed(found.status.name()),
+    });
     ListTransactionsResponse {
         throttle_time_ms: 0,
         error_code: ErrorCode::NONE,
@@ -130,6 +136,7 @@ pub async fn describe_producers<'a>(
 }
 
 fn producers(cx: &Context<'_>, topic: &str, index: i32) -> Result<Vec<ProducerState>, ErrorCode> {
+    cx.permit(Operation::Read, ResourceType::Topic, topic)?;
     let topic = cx.broker.topics.by_name(topic).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
     let partition = topic.partition(index).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
     let mut producers: Vec<_> = partition.with_appender(cx.broker.clock.now_ms(), |appender| {

@@ -6,6 +6,7 @@ use quipu_protocol::message::end_txn::{EndTxnRequest, EndTxnResponse};
 use super::told;
 use crate::api::Context;
 use crate::coordinator::txn::machine::Version;
+use crate::security::acl::{Operation, ResourceType};
 
 /// First version whose clients get an epoch per transaction (KIP-890).
 const OWN_EPOCH_SINCE: i16 = 5;
@@ -14,8 +15,11 @@ const OWN_EPOCH_SINCE: i16 = 5;
 pub async fn end_txn<'a>(cx: &Context<'_>, request: EndTxnRequest<'a>) -> EndTxnResponse {
     let version = if cx.version >= OWN_EPOCH_SINCE { Version::Two } else { Version::One };
     let producer = (request.producer_id, request.producer_epoch);
-    let ended =
-        cx.broker.transactions.end(&request.transactional_id, producer, request.committed, version).await;
+    let id = &*request.transactional_id;
+    let ended = match cx.permit(Operation::Write, ResourceType::TransactionalId, id) {
+        Ok(()) => cx.broker.transactions.end(id, producer, request.committed, version).await,
+        Err(code) => Err(code),
+    };
     match ended {
         Ok((producer_id, producer_epoch)) => {
             EndTxnResponse { throttle_time_ms: 0, error_code: ErrorCode::NONE, producer_id, producer_epoch }

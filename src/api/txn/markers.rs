@@ -9,17 +9,22 @@ use quipu_storage::Marker;
 
 use crate::api::Context;
 use crate::internal::transactions::write_marker;
+use crate::security::acl::{CLUSTER_NAME, Operation, ResourceType};
 
 /// The level of `transaction.version` from which every transaction has an epoch of its own.
 const OWN_EPOCH_SINCE: i8 = 2;
 
 /// Ends transactions on partitions, whatever their coordinator says: what an administrator does to one that hangs.
 ///
-/// Versions 1–2; version 2 says how the producer ends its transactions.
+/// That needs ALTER on the cluster, or CLUSTER_ACTION, which brokers have. Versions 1–2; version 2 says how the producer ends its transactions.
 pub async fn write_txn_markers<'a>(
     cx: &Context<'_>,
     request: WriteTxnMarkersRequest<'a>,
 ) -> WriteTxnMarkersResponse<'a> {
+    let permitted = match cx.may_quietly(Operation::Alter, ResourceType::Cluster, CLUSTER_NAME) {
+        true => Ok(()),
+        false => cx.permit_on_cluster(Operation::ClusterAction),
+    };
     let mut results = Vec::with_capacity(request.markers.len());
     for asked in request.markers {
         let marker = Marker {
@@ -33,7 +38,9 @@ pub async fn write_txn_markers<'a>(
         for topic in asked.topics {
             let mut partitions = Vec::with_capacity(topic.partition_indexes.len());
             for partition_index in topic.partition_indexes {
-                let written = match write_marker(cx.broker, &topic.name, partition_index, &marker) {
+                let marked =
+                    permitted.and_then(|()| write_marker(cx.broker, &topic.name, partition_index, &marker));
+                let written = match marked {
                     Ok(durability) => durability.wait().await,
                     Err(code) => Err(code),
                 };

@@ -13,6 +13,7 @@ use crate::api::offsets::commits::{Asked, Commits};
 use crate::coordinator::group::Committer;
 use crate::coordinator::group::offsets::CommitRequest;
 use crate::coordinator::txn::Begun;
+use crate::security::acl::{Operation, ResourceType};
 
 /// First version whose clients know TRANSACTION_ABORTABLE (KIP-890).
 const ABORTABLE_SINCE: i16 = 4;
@@ -29,7 +30,10 @@ pub async fn txn_offset_commit<'a>(
     cx: &Context<'_>,
     request: TxnOffsetCommitRequest<'a>,
 ) -> TxnOffsetCommitResponse<'a> {
-    let mut commits = Commits::default();
+    let permitted = cx
+        .permit(Operation::Write, ResourceType::TransactionalId, &request.transactional_id)
+        .and_then(|()| cx.permit(Operation::Read, ResourceType::Group, &request.group_id));
+    let mut commits = Commits::new(permitted);
     for topic in &request.topics {
         let id = (cx.version >= TOPIC_IDS_SINCE).then_some(topic.topic_id);
         let partitions = topic.partitions.iter().map(|partition| Asked {

@@ -43,7 +43,6 @@ const LOGIN: &str = "nobody has to log in yet";
 const TLS: &str = "there is no TLS yet";
 const QUOTAS: &str = "quotas are kept, and nobody is held to them yet";
 const TELEMETRY: &str = "clients are not asked for their metrics yet";
-const ACLS: &str = "access control lists are kept, and nobody is held to them yet";
 
 /// One row of a table.
 #[derive(Debug, Clone, Copy, PartialEq)]

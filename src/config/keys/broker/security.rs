@@ -1,6 +1,6 @@
 //! Authentication, encryption and authorization.
 
-use crate::config::keys::{ACLS, ConfigKey, LOGIN, TLS, key};
+use crate::config::keys::{ConfigKey, LOGIN, TLS, key};
 use crate::config::value::Allowed::{Any, AtLeast, Between, OneOf, OneOfAnyCase};
 use crate::config::value::ValueType::{Boolean, Class, Double, Int, List, Long, Password, Short, String};
 
@@ -8,7 +8,7 @@ use crate::config::value::ValueType::{Boolean, Class, Double, Int, List, Long, P
 #[rustfmt::skip]
 pub(super) const KEYS: &[ConfigKey] = &[
     key("authorizer.class.name", String, Some(""), Any).acts()
-        .doc("Java class that decides who may do what; empty leaves everything open. With org.apache.kafka.metadata.authorizer.StandardAuthorizer ACLs are kept and described, otherwise there are none; nothing is forbidden yet in either case."),
+        .doc("Java class that decides who may do what; empty leaves everything open. With org.apache.kafka.metadata.authorizer.StandardAuthorizer, the only one here, the ACLs decide; nobody logs in yet, so every client is User:ANONYMOUS."),
     key("connection.failed.authentication.delay.ms", Int, Some("100"), AtLeast(0)).not_yet(LOGIN)
         .doc("How long a connection whose login failed is kept before it is closed."),
     key("connections.max.reauth.ms", Long, Some("0"), Any).not_yet(LOGIN)
@@ -179,8 +179,8 @@ pub(super) const KEYS: &[ConfigKey] = &[
         .doc("Password of the file with the certificates that are trusted."),
     key("ssl.truststore.type", String, Some("JKS"), Any).per_broker().not_yet(TLS)
         .doc("Format of the file with the certificates that are trusted."),
-    key("allow.everyone.if.no.acl.found", Boolean, Some("false"), Any).internal().not_yet(ACLS)
-        .doc("Whether a resource without any ACL is open to everyone."),
-    key("super.users", String, Some(""), Any).internal().not_yet(ACLS)
-        .doc("Principals that may do everything, as User:name separated by semicolons."),
+    key("allow.everyone.if.no.acl.found", Boolean, Some("false"), Any).internal().acts()
+        .doc("Whether a resource that no ACL fits is open to everyone; with an authorizer only."),
+    key("super.users", String, Some(""), Any).internal().acts()
+        .doc("Principals that may do everything whatever the ACLs say, as User:name separated by semicolons; with an authorizer only."),
 ];
