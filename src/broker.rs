@@ -93,6 +93,11 @@ impl RequestMemory {
         let permit = Arc::clone(&self.kibibytes).acquire_many_owned(wanted).await;
         permit.expect("the semaphore is never closed")
     }
+
+    #[cfg(test)]
+    pub(crate) fn free_kibibytes(&self) -> usize {
+        self.kibibytes.available_permits()
+    }
 }
 
 impl fmt::Debug for Broker {

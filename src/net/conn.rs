@@ -49,7 +49,9 @@ const HELD_MAX: usize = 64;
 const PARTIAL_FRAME_PATIENCE: Duration = Duration::from_secs(30);
 /// A large request has to come this fast after that, on average.
 const LARGE_BYTES_PER_SECOND_MIN: u64 = 1 << 20;
-
+/// How long a large request waits for memory. Shorter than the patience with half a frame, so that the reason that is
+/// named is the right one.
+const MEMORY_PATIENCE: Duration = Duration::from_secs(20);
 /// A peer that takes nothing of its answer for this long is dropped.
 const WRITE_PATIENCE: Duration = Duration::from_secs(60);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -127,11 +129,12 @@ struct Connection<'a> {
     pool: BufferPool,
 }
 
-/// The room that a large request takes of what all of them may, and until when it has to be here: whoever sends it byte
-/// by byte must not keep others waiting for ever.
+/// The room that a large request takes of what all of them may, from its beginning until it is answered, and how much
+/// longer its peer may take to send the rest: whoever sends it byte by byte must not keep others waiting for ever. Time
+/// in which we do not read is not the peer's.
 struct Room {
     _permit: OwnedSemaphorePermit,
-    until: Instant,
+    left: Duration,
 }
 
 struct Held {
@@ -163,10 +166,11 @@ impl Connection<'_> {
             let may_read = self.held.len() < HELD_MAX && !is_stopping;
             let is_partial = !self.input.pending().is_empty();
             let now = Instant::now();
+            let left = self.room.as_ref().map(|room| room.left);
             silence.begins(
                 now,
-                match &self.room {
-                    Some(room) => PARTIAL_FRAME_PATIENCE.min(room.until.saturating_duration_since(now)),
+                match left {
+                    Some(left) => PARTIAL_FRAME_PATIENCE.min(left),
                     None if is_partial => PARTIAL_FRAME_PATIENCE,
                     None => idle_patience(self.broker),
                 },
@@ -190,6 +194,11 @@ impl Connection<'_> {
                     format!("half a request came, then nothing for {seconds} seconds, or less than 1 MiB/s")
                 })),
                 _ = &mut stopped, if !is_stopping => is_stopping = true,
+            }
+            if let (Some(room), Some(left)) = (&mut self.room, left)
+                && may_read
+            {
+                room.left = left.saturating_sub(now.elapsed());
             }
         }
     }
@@ -253,6 +262,7 @@ impl Connection<'_> {
                 self.held.push_back(Held { frame, awaited });
             }
             self.input.consume(consumed);
+            self.room = None;
             if self.output.bytes >= WRITE_BATCH_BYTES {
                 self.turn.end().map_err(withheld)?;
                 self.output.flush(&mut self.stream, &self.pool).await.map_err(lost)?;
@@ -319,18 +329,16 @@ async fn read(
         input.bytes = pool.take();
     }
     let wanted = frame_bytes(input.pending(), limits).ok().flatten().unwrap_or(0);
-    if wanted <= READ_BUFFER_BYTES {
-        *room = None;
-    } else if room.is_none() {
+    if wanted > READ_BUFFER_BYTES && room.is_none() {
         // All of it or none: of many large requests, those that have begun can end.
         let permit = broker.request_memory.reserve(wanted);
-        let permit = Box::pin(tokio::time::timeout(PARTIAL_FRAME_PATIENCE, permit));
+        let permit = Box::pin(tokio::time::timeout(MEMORY_PATIENCE, permit));
         let permit = permit.await.map_err(|_| {
             Some("there was no memory for a large request; raise queued.max.request.bytes".to_owned())
         })?;
         let patience =
             PARTIAL_FRAME_PATIENCE + Duration::from_secs(wanted as u64 / LARGE_BYTES_PER_SECOND_MIN);
-        *room = Some(Room { _permit: permit, until: Instant::now() + patience });
+        *room = Some(Room { _permit: permit, left: patience });
     }
     input.make_room(wanted);
     // Unlike `try_read_buf` this knows that a short read has emptied the socket, and spares the next turn a call
@@ -517,7 +525,17 @@ impl Output {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use quipu_protocol::header::{RequestHeader, request_frame};
+    use quipu_protocol::message::metadata::{MetadataRequest, MetadataRequestTopic};
+    use quipu_storage::disk::MemoryDisk;
+    use tokio::io::AsyncWriteExt;
+
     use super::*;
+    use crate::clock::Clock;
+    use crate::config::Config;
+    use crate::net::load::Loads;
 
     #[test]
     fn memory_follows_what_has_come() {
@@ -540,23 +558,111 @@ mod tests {
         assert!(input.pending().is_empty());
     }
 
+    fn broker() -> Arc<Broker> {
+        let disk = Arc::new(MemoryDisk::new());
+        Broker::open(Config::default(), disk, Path::new("/data"), Clock::manual(0, 1)).unwrap()
+    }
+
+    /// Both ends of a connection: the client's, and ours.
+    async fn ends() -> (TcpStream, TcpStream) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (client, listener.accept().await.unwrap().0)
+    }
+
     #[tokio::test]
     async fn an_idle_connection_is_small() {
-        use crate::clock::Clock;
-        use crate::config::{Config, Sources};
-        use quipu_storage::disk::MemoryDisk;
-
-        let (config, _) = Config::load(Sources::default()).unwrap();
-        let disk = Arc::new(MemoryDisk::new());
-        let broker = Broker::open(config, disk, std::path::Path::new("/data"), Clock::manual(0, 1)).unwrap();
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let stream = TcpStream::connect(address).await.unwrap();
-        let gauge = Gauge::new(crate::net::load::Loads::new(1), 0);
+        let broker = broker();
+        let (_client, stream) = ends().await;
+        let address = stream.local_addr().unwrap();
+        let gauge = Gauge::new(Loads::new(1), 0);
         let caller = api::Caller { broker: &broker, peer_addr: address, local_addr: address, turn: None };
         let answer = size_of_val(&api::answer(caller, &[], Vec::new()));
         let whole = size_of_val(&serve(stream, &broker, BufferPool::default(), &gauge));
         // A thousand of them are idle for each that works, so what is rare is boxed.
         assert!(whole <= 2_500, "{whole} bytes, {answer} of them to answer");
+    }
+
+    /// Serves one connection while `peer` does something with its end. Time stands still but for what `peer` passes.
+    async fn served<F: Future<Output = ()>>(broker: &Arc<Broker>, peer: impl FnOnce(TcpStream) -> F) {
+        tokio::time::pause();
+        // While a blocking task runs, tokio does not move the time by itself whenever nothing else is to be done.
+        let (_ends_with_us, ended) = std::sync::mpsc::channel::<()>();
+        tokio::task::spawn_blocking(move || ended.recv());
+        let (client, stream) = ends().await;
+        let gauge = Gauge::new(Loads::new(1), 0);
+        tokio::join!(serve(stream, broker, BufferPool::default(), &gauge), peer(client));
+    }
+
+    async fn pass(seconds: u64) {
+        for _ in 0..seconds {
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+    }
+
+    /// A request of at least `bytes`: Metadata of topics with long names.
+    fn request(bytes: usize) -> Vec<u8> {
+        let header = RequestHeader { api_key: 3, api_version: 9, correlation_id: 7, client_id: None };
+        let topic = MetadataRequestTopic { name: Some("t".repeat(249).into()), ..Default::default() };
+        let topics = Some(vec![topic; bytes.div_ceil(249)]);
+        let body = MetadataRequest { topics, ..Default::default() };
+        request_frame(&header, &body, Vec::new()).to_vec()
+    }
+
+    async fn answered(client: &mut TcpStream) {
+        let mut answer = vec![0; client.read_i32().await.expect("an answer") as usize];
+        client.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer[..4], 7_i32.to_be_bytes());
+    }
+
+    #[tokio::test]
+    async fn a_large_request_leaves_nothing_behind() {
+        let broker = broker();
+        let all = broker.request_memory.free_kibibytes();
+        served(&broker, async |mut client| {
+            client.write_all(&request(300_000)).await.unwrap();
+            answered(&mut client).await;
+            assert_eq!(broker.request_memory.free_kibibytes(), all, "memory is held while nothing comes");
+            // Half of connections.max.idle.ms.
+            pass(300).await;
+            client.write_all(&request(1)).await.unwrap();
+            answered(&mut client).await;
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn each_of_many_large_requests_has_its_own_time() {
+        let broker = broker();
+        served(&broker, async |mut client| {
+            let request = request(200_000);
+            let (front, back) = request.split_at(100_000);
+            client.write_all(front).await.unwrap();
+            for _ in 0..30 {
+                pass(5).await;
+                // The next one is there in part before this one is answered.
+                client.write_all(&[back, front].concat()).await.unwrap();
+                answered(&mut client).await;
+            }
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_large_request_that_comes_byte_by_byte_ends_the_connection() {
+        let broker = broker();
+        served(&broker, async |mut client| {
+            client.write_all(&request(300_000)[..1_000]).await.unwrap();
+            // Its time begins with the second read.
+            for _ in 0..4 {
+                pass(9).await;
+                client.write_all(&[0]).await.expect("there is time left");
+            }
+            tokio::select! {
+                end = client.read_u8() => assert!(end.is_err(), "an answer to half a request"),
+                () = pass(10) => panic!("the connection is still there"),
+            }
+        })
+        .await;
     }
 }
