@@ -60,6 +60,11 @@ impl Timers {
         self.unheard.insert(member_id.clone(), silent_ms);
     }
 
+    /// Has the session of a member end at a time of ours, not because the member was heard of.
+    pub(crate) fn end_session_at(&mut self, member_id: &MemberId, at: Millis) {
+        self.set_any(Timer::Session(member_id.clone()), at);
+    }
+
     /// Members that have not been heard of since the start, `uptime_ms` ago, and for how long each has been silent while
     /// there was somebody to talk to. Time in which no member was heard of counts for none of them: then the fault may
     /// have been ours.

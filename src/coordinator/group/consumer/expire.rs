@@ -27,7 +27,7 @@ impl Consumer {
 
     /// Has a member's session end once more in a while, unless the member is gone by then.
     pub(crate) fn look_again(&mut self, id: &MemberId, now: Now) {
-        self.timers.set(Timer::Session(id.clone()), now.tick.saturating_add(LOOK_AGAIN_MS));
+        self.timers.end_session_at(id, now.tick.saturating_add(LOOK_AGAIN_MS));
     }
 }
 
