@@ -1,6 +1,5 @@
 //! Features, client quotas, users and access control lists, against a broker in memory.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -55,19 +54,6 @@ fn across_a_restart<F: Future<Output = ()>, G: Future<Output = ()>>(
 
 async fn nothing(_: Arc<Broker>) {}
 
-fn context(broker: &Arc<Broker>, version: i16) -> Context<'_> {
-    let address = SocketAddr::from(([127, 0, 0, 1], 1));
-    Context {
-        broker,
-        version,
-        client_id: None,
-        local_addr: address,
-        peer_addr: address,
-        turn: None,
-        correlation_id: 0,
-    }
-}
-
 /// The levels that a client of ApiVersions `version` is told, and their epoch.
 async fn told(broker: &Arc<Broker>, version: i16) -> (Vec<(String, i16)>, i64) {
     let request = ApiVersionsRequest {
@@ -75,7 +61,7 @@ async fn told(broker: &Arc<Broker>, version: i16) -> (Vec<(String, i16)>, i64) {
         client_software_version: "1".into(),
         ..Default::default()
     };
-    let response = versions::api_versions(&context(broker, version), request).await;
+    let response = versions::api_versions(&Context::of_test(broker, version), request).await;
     let level = |key: quipu_protocol::message::api_versions::FinalizedFeatureKey<'_>| {
         assert_eq!(key.max_version_level, key.min_version_level);
         (key.name.into_owned(), key.max_version_level)
@@ -97,7 +83,7 @@ async fn update(
     };
     let request =
         UpdateFeaturesRequest { feature_updates: vec![update], validate_only, ..Default::default() };
-    let response = features::update_features(&context(broker, version), request).await;
+    let response = features::update_features(&Context::of_test(broker, version), request).await;
     assert_eq!(response.error_message.is_some(), !response.error_code.is_none());
     (response.error_code, response.results.len())
 }
@@ -135,9 +121,10 @@ fn clients_are_told_of_features_that_were_switched() {
 fn consumer_groups_can_be_switched_off() {
     async fn codes(broker: &Arc<Broker>) -> [ErrorCode; 2] {
         let beat = ConsumerGroupHeartbeatRequest { group_id: "g".into(), ..Default::default() };
-        let beat = groups::consumer_group_heartbeat(&context(broker, 1), beat).await.error_code;
+        let beat = groups::consumer_group_heartbeat(&Context::of_test(broker, 1), beat).await.error_code;
         let asked = ConsumerGroupDescribeRequest { group_ids: vec!["g".into()], ..Default::default() };
-        let shown = groups::consumer_group_describe(&context(broker, 1), asked).await.groups[0].error_code;
+        let shown =
+            groups::consumer_group_describe(&Context::of_test(broker, 1), asked).await.groups[0].error_code;
         [beat, shown]
     }
     const OFF: [ErrorCode; 2] = [ErrorCode::UNSUPPORTED_VERSION; 2];
@@ -176,7 +163,7 @@ async fn alter_quotas(
     validate_only: bool,
 ) -> Vec<ErrorCode> {
     let request = AlterClientQuotasRequest { entries, validate_only };
-    let response = quotas::alter_client_quotas(&context(broker, 1), request).await;
+    let response = quotas::alter_client_quotas(&Context::of_test(broker, 1), request).await;
     response.entries.iter().map(|entry| entry.error_code).collect()
 }
 
@@ -193,7 +180,7 @@ async fn described(
     };
     let request =
         DescribeClientQuotasRequest { components: components.iter().map(component).collect(), strict };
-    let response = quotas::describe_client_quotas(&context(broker, 1), request).await;
+    let response = quotas::describe_client_quotas(&Context::of_test(broker, 1), request).await;
     let Some(entries) = response.entries else { return Err(response.error_code) };
     let line = |entry: &quipu_protocol::message::describe_client_quotas::EntryData<'_>| {
         let parts = entry
@@ -274,7 +261,7 @@ async fn alter_users(
     };
     let deletions = deletions.iter().map(deletion).collect();
     let request = AlterUserScramCredentialsRequest { deletions, upsertions };
-    let response = users::alter_user_scram_credentials(&context(broker, 0), request).await;
+    let response = users::alter_user_scram_credentials(&Context::of_test(broker, 0), request).await;
     response.results.into_iter().map(|result| (result.user.into_owned(), result.error_code)).collect()
 }
 
@@ -283,7 +270,7 @@ type User = (String, ErrorCode, Vec<(i8, i32)>);
 async fn describe_users(broker: &Arc<Broker>, names: Option<&[&'static str]>) -> Vec<User> {
     let users = names.map(|names| names.iter().map(|name| UserName { name: (*name).into() }).collect());
     let request = DescribeUserScramCredentialsRequest { users };
-    let response = users::describe_user_scram_credentials(&context(broker, 0), request).await;
+    let response = users::describe_user_scram_credentials(&Context::of_test(broker, 0), request).await;
     assert_eq!(response.error_code, ErrorCode::NONE);
     let user = |result: quipu_protocol::message::describe_user_scram_credentials::DescribeUserScramCredentialsResult<'_>| {
         let infos = result.credential_infos.iter().map(|info| (info.mechanism, info.iterations)).collect();
@@ -365,7 +352,7 @@ fn creation(pattern: i8, name: &'static str, operation: i8) -> AclCreation<'stat
 }
 
 async fn create(broker: &Arc<Broker>, creations: Vec<AclCreation<'static>>) -> Vec<ErrorCode> {
-    let response = acls::create_acls(&context(broker, 3), CreateAclsRequest { creations }).await;
+    let response = acls::create_acls(&Context::of_test(broker, 3), CreateAclsRequest { creations }).await;
     response.results.iter().map(|result| result.error_code).collect()
 }
 
@@ -384,7 +371,7 @@ async fn describe_acls(
         operation: 1,
         permission_type: 1,
     };
-    let response = acls::describe_acls(&context(broker, 3), request).await;
+    let response = acls::describe_acls(&Context::of_test(broker, 3), request).await;
     if !response.error_code.is_none() {
         return Err(response.error_code);
     }
@@ -408,7 +395,7 @@ fn deletion(name: Option<&'static str>, resource_type: i8) -> DeleteAclsFilter<'
 }
 
 async fn delete(broker: &Arc<Broker>, filters: Vec<DeleteAclsFilter<'static>>) -> Vec<(ErrorCode, usize)> {
-    let response = acls::delete_acls(&context(broker, 3), DeleteAclsRequest { filters }).await;
+    let response = acls::delete_acls(&Context::of_test(broker, 3), DeleteAclsRequest { filters }).await;
     response.filter_results.iter().map(|result| (result.error_code, result.matching_acls.len())).collect()
 }
 

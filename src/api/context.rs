@@ -38,6 +38,23 @@ pub struct Context<'a> {
     pub correlation_id: i32,
 }
 
+#[cfg(test)]
+impl<'a> Context<'a> {
+    /// A request of a client called "client" on this machine.
+    pub(crate) fn of_test(broker: &'a Arc<Broker>, version: i16) -> Self {
+        let address = SocketAddr::from(([127, 0, 0, 1], 9092));
+        Self {
+            broker,
+            version,
+            client_id: Some("client"),
+            local_addr: address,
+            peer_addr: address,
+            turn: None,
+            correlation_id: 0,
+        }
+    }
+}
+
 impl Context<'_> {
     /// The host that group members are described with, in Kafka's form (`/127.0.0.1`).
     pub fn client_host(&self) -> String {

@@ -213,8 +213,7 @@ impl Partition {
         origin: Origin,
         now: Millis,
     ) -> Result<Appended, AppendFailure> {
-        let write = |appender: &mut Appender| appender.append(batch, origin, now);
-        self.write(batch.bytes().len(), Hurry::Now, write, now)
+        self.append_within(Hurry::Now, batch, origin, now)
     }
 
     /// The same for what nobody waits for: in `sync`, it is synced within [`UNHURRIED`], or with what somebody does wait
@@ -225,8 +224,18 @@ impl Partition {
         origin: Origin,
         now: Millis,
     ) -> Result<Appended, AppendFailure> {
+        self.append_within(Hurry::Soon, batch, origin, now)
+    }
+
+    fn append_within(
+        self: &Arc<Self>,
+        hurry: Hurry,
+        batch: &CheckedBatch<'_>,
+        origin: Origin,
+        now: Millis,
+    ) -> Result<Appended, AppendFailure> {
         let write = |appender: &mut Appender| appender.append(batch, origin, now);
-        self.write(batch.bytes().len(), Hurry::Soon, write, now)
+        self.write(batch.bytes().len(), hurry, write, now)
     }
 
     /// After a flush that failed for a reason that may pass, has another one follow: whoever came to wait for it after

@@ -1,4 +1,3 @@
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -28,19 +27,6 @@ fn open(disk: &Arc<MemoryDisk>) -> Arc<Broker> {
     Broker::open(Config::default(), Arc::clone(disk) as _, Path::new("/data"), Clock::manual(0, 1)).unwrap()
 }
 
-fn context(broker: &Arc<Broker>, version: i16) -> Context<'_> {
-    let address = SocketAddr::from(([127, 0, 0, 1], 1));
-    Context {
-        broker,
-        version,
-        client_id: None,
-        local_addr: address,
-        peer_addr: address,
-        turn: None,
-        correlation_id: 0,
-    }
-}
-
 async fn describe_one(
     broker: &Arc<Broker>,
     kind: i8,
@@ -57,7 +43,7 @@ async fn describe_one(
         include_synonyms: true,
         include_documentation: false,
     };
-    describe_configs(&context(broker, 4), request).await.results.remove(0)
+    describe_configs(&Context::of_test(broker, 4), request).await.results.remove(0)
 }
 
 async fn value(broker: &Arc<Broker>, kind: i8, name: &str, key: &'static str) -> (Option<String>, i8) {
@@ -88,7 +74,7 @@ async fn alter_all(
     validate_only: bool,
 ) -> Vec<ErrorCode> {
     let request = incremental::IncrementalAlterConfigsRequest { resources, validate_only };
-    let response = incremental_alter_configs(&context(broker, 1), request).await;
+    let response = incremental_alter_configs(&Context::of_test(broker, 1), request).await;
     for answer in &response.responses {
         assert_eq!(answer.error_message.is_none(), answer.error_code.is_none(), "an error has a message");
     }
@@ -251,7 +237,7 @@ fn alter_configs_forgets_what_it_does_not_name() {
             }],
             validate_only: false,
         };
-        let response = alter_configs(&context(&broker, 2), request).await;
+        let response = alter_configs(&Context::of_test(&broker, 2), request).await;
         assert_eq!(response.responses[0].error_code, ErrorCode::NONE);
         assert_eq!(value(&broker, 2, "t", "retention.ms").await, (Some("9".into()), 1));
         assert_eq!(value(&broker, 2, "t", "segment.ms").await.1, 5);
@@ -274,7 +260,7 @@ fn resources_with_a_configuration_are_listed_by_kind() {
         );
         let list = async |version, resource_types| {
             let request = ListConfigResourcesRequest { resource_types };
-            let response = list_config_resources(&context(&broker, version), request).await;
+            let response = list_config_resources(&Context::of_test(&broker, version), request).await;
             let names =
                 response.config_resources.iter().map(|r| format!("{}:{}", r.resource_type, r.resource_name));
             (response.error_code, names.collect::<Vec<_>>())

@@ -9,7 +9,7 @@ use quipu_protocol::message::delete_groups::DeleteGroupsRequest;
 use quipu_protocol::message::describe_groups::DescribeGroupsRequest;
 use quipu_protocol::message::list_groups::ListGroupsRequest;
 
-use super::tests::{context, join, open, with_broker};
+use super::tests::{join, open, with_broker};
 use super::*;
 use crate::broker::{Broker, CreateTopic};
 use quipu_storage::disk::MemoryDisk;
@@ -38,7 +38,7 @@ async fn beat(
     broker: &Arc<Broker>,
     request: ConsumerGroupHeartbeatRequest<'static>,
 ) -> ConsumerGroupHeartbeatResponse<'static> {
-    consumer_group_heartbeat(&context(broker, 1), request).await
+    consumer_group_heartbeat(&Context::of_test(broker, 1), request).await
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn a_member_joins_is_shown_and_leaves() {
             group_ids: vec!["g".into(), "none".into()],
             include_authorized_operations: false,
         };
-        let shown = consumer_group_describe(&context(&broker, 1), request).await.groups;
+        let shown = consumer_group_describe(&Context::of_test(&broker, 1), request).await.groups;
         assert_eq!((&*shown[0].group_state, &*shown[0].assignor_name), ("Stable", "uniform"));
         let member = &shown[0].members[0];
         assert_eq!((&*member.member_id, member.member_epoch, member.member_type), ("m", 1, 1));
@@ -64,7 +64,7 @@ fn a_member_joins_is_shown_and_leaves() {
 
         // To tools and clients of the classic protocol it is not theirs.
         let request = DescribeGroupsRequest { groups: vec!["g".into()], ..Default::default() };
-        let classic = describe_groups(&context(&broker, 6), request).await.groups;
+        let classic = describe_groups(&Context::of_test(&broker, 6), request).await.groups;
         assert_eq!(classic[0].error_code, ErrorCode::GROUP_ID_NOT_FOUND);
         // What it says as a consumer is read once it has an id, and cannot be read.
         assert_eq!(join(&broker, 9, "").await.error_code, ErrorCode::MEMBER_ID_REQUIRED);
@@ -72,18 +72,20 @@ fn a_member_joins_is_shown_and_leaves() {
 
         let of_type =
             |kind: &'static str| ListGroupsRequest { types_filter: vec![kind.into()], ..Default::default() };
-        let listed = list_groups(&context(&broker, 5), of_type("Consumer")).await.groups;
+        let listed = list_groups(&Context::of_test(&broker, 5), of_type("Consumer")).await.groups;
         assert_eq!((&*listed[0].group_type, &*listed[0].group_state), ("consumer", "Stable"));
-        assert!(list_groups(&context(&broker, 5), of_type("classic")).await.groups.is_empty());
+        assert!(list_groups(&Context::of_test(&broker, 5), of_type("classic")).await.groups.is_empty());
 
         let delete = || DeleteGroupsRequest { groups_names: vec!["g".into()] };
-        let refused = delete_groups(&context(&broker, 2), delete()).await.results;
+        let refused = delete_groups(&Context::of_test(&broker, 2), delete()).await.results;
         assert_eq!(refused[0].error_code, ErrorCode::NON_EMPTY_GROUP);
         let left = beat(&broker, quiet(-1)).await;
         assert_eq!((left.error_code, left.member_epoch), (ErrorCode::NONE, -1));
-        let deleted = delete_groups(&context(&broker, 2), delete()).await.results;
+        let deleted = delete_groups(&Context::of_test(&broker, 2), delete()).await.results;
         assert_eq!(deleted[0].error_code, ErrorCode::NONE);
-        assert!(list_groups(&context(&broker, 5), ListGroupsRequest::default()).await.groups.is_empty());
+        assert!(
+            list_groups(&Context::of_test(&broker, 5), ListGroupsRequest::default()).await.groups.is_empty()
+        );
     });
 }
 
@@ -135,7 +137,7 @@ fn a_request_that_makes_no_sense_is_refused() {
 fn the_oldest_version_may_leave_the_id_to_us() {
     with_broker(|broker| async move {
         let request = ConsumerGroupHeartbeatRequest { member_id: "".into(), ..joining() };
-        let joined = consumer_group_heartbeat(&context(&broker, 0), request).await;
+        let joined = consumer_group_heartbeat(&Context::of_test(&broker, 0), request).await;
         assert_eq!(joined.error_code, ErrorCode::NONE);
         assert!(joined.member_id.is_some_and(|id| !id.is_empty()));
     });

@@ -1,6 +1,5 @@
 //! Each API at the versions at which it changes, against a broker in memory.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -53,19 +52,6 @@ fn create(broker: &Arc<Broker>, topic: &str) -> Uuid {
     broker.create_topic(asked).unwrap().id()
 }
 
-pub(super) fn context(broker: &Arc<Broker>, version: i16) -> Context<'_> {
-    let address = SocketAddr::from(([127, 0, 0, 1], 9092));
-    Context {
-        broker,
-        turn: None,
-        version,
-        client_id: Some("client"),
-        local_addr: address,
-        peer_addr: address,
-        correlation_id: 0,
-    }
-}
-
 pub(super) async fn join(broker: &Arc<Broker>, version: i16, member_id: &str) -> JoinGroupResponse<'static> {
     let request = JoinGroupRequest {
         group_id: "g".into(),
@@ -75,7 +61,7 @@ pub(super) async fn join(broker: &Arc<Broker>, version: i16, member_id: &str) ->
         protocols: vec![JoinGroupRequestProtocol { name: "range".into(), metadata: b"sub"[..].into() }],
         ..JoinGroupRequest::default()
     };
-    join_group(&context(broker, version), request).await
+    join_group(&Context::of_test(broker, version), request).await
 }
 
 async fn sync(broker: &Arc<Broker>, version: i16, member_id: &str) -> SyncGroupResponse<'static> {
@@ -90,7 +76,7 @@ async fn sync(broker: &Arc<Broker>, version: i16, member_id: &str) -> SyncGroupR
         assignments: vec![assignment],
         ..SyncGroupRequest::default()
     };
-    sync_group(&context(broker, version), request).await
+    sync_group(&Context::of_test(broker, version), request).await
 }
 
 /// Makes "g" a stable group of one; gives its member's id.
@@ -112,7 +98,7 @@ async fn leave<'a>(
         member_id: member_id.into(),
         members: if version >= 3 { vec![member] } else { Vec::new() },
     };
-    leave_group(&context(broker, version), request).await
+    leave_group(&Context::of_test(broker, version), request).await
 }
 
 fn partition(partition_index: i32, committed_offset: i64) -> OffsetCommitRequestPartition<'static> {
@@ -143,7 +129,7 @@ async fn commit(
         topics: vec![topic],
         ..OffsetCommitRequest::default()
     };
-    let response = offset_commit(&context(broker, version), request).await;
+    let response = offset_commit(&Context::of_test(broker, version), request).await;
     let topic = &response.topics[0];
     assert_eq!((&*topic.name, topic.topic_id), (name, topic_id));
     topic.partitions.iter().map(|it| (it.partition_index, it.error_code)).collect()
@@ -172,26 +158,26 @@ async fn fetch(
             OffsetFetchRequestGroup { group_id: "g".into(), topics, ..OffsetFetchRequestGroup::default() };
         OffsetFetchRequest { groups: vec![group], ..OffsetFetchRequest::default() }
     };
-    offset_fetch(&context(broker, version), request).await
+    offset_fetch(&Context::of_test(broker, version), request).await
 }
 
 async fn described(broker: &Arc<Broker>, version: i16, with_operations: bool) -> DescribedGroup<'static> {
     let request =
         DescribeGroupsRequest { groups: vec!["g".into()], include_authorized_operations: with_operations };
-    describe_groups(&context(broker, version), request).await.groups.remove(0)
+    describe_groups(&Context::of_test(broker, version), request).await.groups.remove(0)
 }
 
 async fn listed(broker: &Arc<Broker>, states: &[&'static str], types: &[&'static str]) -> Vec<String> {
     let names = |filter: &[&'static str]| filter.iter().map(|name| Str::Borrowed(*name)).collect();
     let request = ListGroupsRequest { states_filter: names(states), types_filter: names(types) };
-    let response = list_groups(&context(broker, 5), request).await;
+    let response = list_groups(&Context::of_test(broker, 5), request).await;
     assert_eq!(response.error_code, ErrorCode::NONE);
     response.groups.into_iter().map(|group| group.group_id.into_owned()).collect()
 }
 
 async fn delete(broker: &Arc<Broker>) -> (ErrorCode, bool) {
     let request = DeleteGroupsRequest { groups_names: vec!["g".into()] };
-    let result = delete_groups(&context(broker, 3), request).await.results.remove(0);
+    let result = delete_groups(&Context::of_test(broker, 3), request).await.results.remove(0);
     (result.error_code, result.error_message.is_some())
 }
 
@@ -226,16 +212,16 @@ fn sync_names_its_protocol_from_version_5() {
             member_id: member_id.clone(),
             ..SyncGroupRequest::default()
         };
-        let refused = sync_group(&context(&broker, 5), request.clone()).await;
+        let refused = sync_group(&Context::of_test(&broker, 5), request.clone()).await;
         assert_eq!(refused.error_code, ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
         let synced = sync(&broker, 5, &member_id).await;
         assert_eq!((synced.error_code, &*synced.assignment), (ErrorCode::NONE, &b"all"[..]));
         assert_eq!(synced.protocol_name.as_deref(), Some("range"));
-        let again = sync_group(&context(&broker, 0), request).await;
+        let again = sync_group(&Context::of_test(&broker, 0), request).await;
         assert_eq!(&*again.assignment, b"all");
         let beat =
             HeartbeatRequest { group_id: "g".into(), generation_id: 1, member_id, group_instance_id: None };
-        assert_eq!(heartbeat(&context(&broker, 4), beat).await.error_code, ErrorCode::NONE);
+        assert_eq!(heartbeat(&Context::of_test(&broker, 4), beat).await.error_code, ErrorCode::NONE);
     });
 }
 
@@ -317,7 +303,7 @@ fn this_broker_coordinates_groups_and_transactions_but_not_share_groups() {
                 coordinator_keys: vec!["g".into(), "h".into()],
             };
             let FindCoordinatorResponse { error_code, host, port, coordinators, .. } =
-                find_coordinator(&context(&broker, version), request).await;
+                find_coordinator(&Context::of_test(&broker, version), request).await;
             if version < 4 {
                 assert_eq!((error_code, &*host, port), (error, "127.0.0.1", 9092));
                 continue;
@@ -409,7 +395,7 @@ fn offsets_are_deleted_partition_by_partition() {
             };
             OffsetDeleteRequest { group_id: "g".into(), topics: vec![topic("nope"), topic("t")] }
         };
-        let cx = context(&broker, 0);
+        let cx = Context::of_test(&broker, 0);
         assert_eq!(offset_delete(&cx, request()).await.error_code, ErrorCode::GROUP_ID_NOT_FOUND);
         commit(&broker, 9, -1, ("t", Uuid::ZERO), &[0, 1]).await;
         let response = offset_delete(&cx, request()).await;
@@ -442,7 +428,7 @@ fn groups_and_offsets_survive_a_restart_and_go_with_their_topic() {
                 .into(),
             ..OffsetCommitRequest::default()
         };
-        let response = offset_commit(&context(&broker, 9), request).await;
+        let response = offset_commit(&Context::of_test(&broker, 9), request).await;
         assert_eq!(response.topics[1].partitions[0].error_code, ErrorCode::NONE);
         let topic = broker.topics.by_name("u").unwrap();
         broker.delete_topic(&topic).unwrap();
@@ -456,7 +442,7 @@ fn groups_and_offsets_survive_a_restart_and_go_with_their_topic() {
             member_id: text(&member_id),
             group_instance_id: None,
         };
-        assert_eq!(heartbeat(&context(&broker, 4), beat).await.error_code, ErrorCode::NONE);
+        assert_eq!(heartbeat(&Context::of_test(&broker, 4), beat).await.error_code, ErrorCode::NONE);
         assert_eq!(&*sync(&broker, 5, &member_id).await.assignment, b"all");
         let kept = fetch(&broker, 8, None).await;
         let topics = &kept.groups[0].topics;

@@ -65,26 +65,13 @@ fn open_with(disk: &Arc<MemoryDisk>, overrides: &[&str]) -> Arc<Broker> {
     Broker::open(config, Arc::clone(disk) as _, Path::new("/data"), Clock::manual(0, 1)).unwrap()
 }
 
-pub(super) fn context(broker: &Arc<Broker>, version: i16) -> Context<'_> {
-    let address = SocketAddr::from(([127, 0, 0, 1], 9092));
-    Context {
-        broker,
-        turn: None,
-        version,
-        client_id: Some("client"),
-        local_addr: address,
-        peer_addr: address,
-        correlation_id: 0,
-    }
-}
-
 async fn init(broker: &Arc<Broker>) -> Identity {
     let request = InitProducerIdRequest {
         transactional_id: Some("id".into()),
         transaction_timeout_ms: 1_000,
         ..Default::default()
     };
-    let answer = crate::api::producers::init_producer_id(&context(broker, 5), request).await;
+    let answer = crate::api::producers::init_producer_id(&Context::of_test(broker, 5), request).await;
     assert_eq!(answer.error_code, ErrorCode::NONE);
     (answer.producer_id, answer.producer_epoch)
 }
@@ -100,7 +87,7 @@ async fn add(broker: &Arc<Broker>, producer: Identity, topic: &str, partition: i
         }],
         ..Default::default()
     };
-    let answer = add_partitions_to_txn(&context(broker, 3), request).await;
+    let answer = add_partitions_to_txn(&Context::of_test(broker, 3), request).await;
     answer.results_by_topic_v3_and_below[0].results_by_partition[0].partition_error_code
 }
 
@@ -120,7 +107,7 @@ async fn produce(broker: &Arc<Broker>, version: i16, producer: Identity, sequenc
         ..Default::default()
     };
     let (answer, mut awaited) =
-        crate::api::produce::produce(&context(broker, version), request).await.unwrap();
+        crate::api::produce::produce(&Context::of_test(broker, version), request).await.unwrap();
     awaited.wait().await.unwrap();
     answer.unwrap().responses[0].partition_responses[0].error_code
 }
@@ -132,7 +119,7 @@ async fn end(broker: &Arc<Broker>, version: i16, producer: Identity, committed: 
         producer_epoch: producer.1,
         committed,
     };
-    end_txn(&context(broker, version), request).await
+    end_txn(&Context::of_test(broker, version), request).await
 }
 
 async fn fetch(broker: &Arc<Broker>, isolation_level: i8) -> PartitionData<'static> {
@@ -146,7 +133,7 @@ async fn fetch(broker: &Arc<Broker>, isolation_level: i8) -> PartitionData<'stat
         }],
         ..Default::default()
     };
-    let mut answer = crate::api::fetch::fetch(&context(broker, 12), request).await;
+    let mut answer = crate::api::fetch::fetch(&Context::of_test(broker, 12), request).await;
     answer.responses.remove(0).partitions.remove(0)
 }
 
@@ -159,7 +146,7 @@ async fn latest(broker: &Arc<Broker>, isolation_level: i8) -> i64 {
         }],
         ..Default::default()
     };
-    let answer = crate::api::list_offsets::list_offsets(&context(broker, 5), request).await;
+    let answer = crate::api::list_offsets::list_offsets(&Context::of_test(broker, 5), request).await;
     answer.topics[0].partitions[0].offset
 }
 
@@ -179,7 +166,7 @@ async fn commit_offset(broker: &Arc<Broker>, version: i16, producer: Identity, o
         }],
         ..Default::default()
     };
-    txn_offset_commit(&context(broker, version), request).await.topics[0].partitions[0].error_code
+    txn_offset_commit(&Context::of_test(broker, version), request).await.topics[0].partitions[0].error_code
 }
 
 async fn offset(broker: &Arc<Broker>, require_stable: bool) -> (i64, ErrorCode) {
@@ -188,14 +175,14 @@ async fn offset(broker: &Arc<Broker>, require_stable: bool) -> (i64, ErrorCode) 
     let group =
         OffsetFetchRequestGroup { group_id: "g".into(), topics: Some(vec![topic]), ..Default::default() };
     let request = OffsetFetchRequest { groups: vec![group], require_stable, ..Default::default() };
-    let answer = crate::api::offsets::offset_fetch(&context(broker, 8), request).await;
+    let answer = crate::api::offsets::offset_fetch(&Context::of_test(broker, 8), request).await;
     let partition = &answer.groups[0].topics[0].partitions[0];
     (partition.committed_offset, partition.error_code)
 }
 
 async fn state(broker: &Arc<Broker>) -> String {
     let request = DescribeTransactionsRequest { transactional_ids: vec!["id".into()] };
-    let answer = describe_transactions(&context(broker, 0), request).await;
+    let answer = describe_transactions(&Context::of_test(broker, 0), request).await;
     answer.transaction_states[0].transaction_state.to_string()
 }
 
@@ -248,7 +235,7 @@ fn t5_version_one_announces_partitions_first() {
             AddPartitionsToTxnRequest { transactions: vec![transaction], ..Default::default() }
         };
         for (partition, code) in [(0, ErrorCode::NONE), (1, ErrorCode::TRANSACTION_ABORTABLE)] {
-            let answer = add_partitions_to_txn(&context(&broker, 4), verify(partition)).await;
+            let answer = add_partitions_to_txn(&Context::of_test(&broker, 4), verify(partition)).await;
             let result = &answer.results_by_transaction[0].topic_results[0].results_by_partition[0];
             assert_eq!(result.partition_error_code, code);
         }
@@ -265,7 +252,7 @@ fn t5_version_one_announces_partitions_first() {
             transaction_timeout_ms: 1_000,
             ..Default::default()
         };
-        let answer = crate::api::producers::init_producer_id(&context(&broker, 5), request).await;
+        let answer = crate::api::producers::init_producer_id(&Context::of_test(&broker, 5), request).await;
         assert_eq!(answer.error_code, ErrorCode::CONCURRENT_TRANSACTIONS);
         assert_eq!(init(&broker).await, (producer.0, producer.1 + 2));
         assert_eq!(end(&broker, 4, producer, true).await.error_code, ErrorCode::PRODUCER_FENCED);
@@ -287,7 +274,7 @@ fn t10_offsets_count_once_the_transaction_is_committed_also_across_a_restart() {
                     producer_epoch: producer.1,
                     group_id: "g".into(),
                 };
-                let added = add_offsets_to_txn(&context(&broker, 3), request).await;
+                let added = add_offsets_to_txn(&Context::of_test(&broker, 3), request).await;
                 assert_eq!(added.error_code, ErrorCode::NONE);
             }
             assert_eq!(commit_offset(&broker, committed, producer, 5).await, ErrorCode::NONE);
@@ -332,7 +319,8 @@ fn o1_a_producer_is_told_of_a_stale_member_in_words_that_it_knows() {
                 }],
                 ..Default::default()
             };
-            txn_offset_commit(&context(&broker, version), request).await.topics[0].partitions[0].error_code
+            txn_offset_commit(&Context::of_test(&broker, version), request).await.topics[0].partitions[0]
+                .error_code
         };
         assert_eq!(commit("none", "m", 1, 5).await, ErrorCode::ILLEGAL_GENERATION);
         assert_eq!(commit("none", "m", 1, 6).await, ErrorCode::GROUP_ID_NOT_FOUND);
@@ -345,7 +333,8 @@ fn o1_a_producer_is_told_of_a_stale_member_in_words_that_it_knows() {
             topic_partitions: Some(Vec::new()),
             ..Default::default()
         };
-        let joined = crate::api::groups::consumer_group_heartbeat(&context(&broker, 1), request).await;
+        let joined =
+            crate::api::groups::consumer_group_heartbeat(&Context::of_test(&broker, 1), request).await;
         assert_eq!(joined.error_code, ErrorCode::NONE);
         let epoch = joined.member_epoch;
         assert_eq!(commit("g", "m", epoch, 5).await, ErrorCode::NONE);
@@ -363,7 +352,7 @@ fn t7_t13_what_hangs_is_seen_and_can_be_ended() {
         let request = DescribeProducersRequest {
             topics: vec![TopicRequest { name: "t".into(), partition_indexes: vec![0] }],
         };
-        let answer = describe_producers(&context(&broker, 0), request).await;
+        let answer = describe_producers(&Context::of_test(&broker, 0), request).await;
         let seen = &answer.topics[0].partitions[0].active_producers[0];
         assert_eq!((seen.producer_id, seen.current_txn_start_offset), (producer.0, 0));
         let marker = |coordinator_epoch| WriteTxnMarkersRequest {
@@ -376,12 +365,12 @@ fn t7_t13_what_hangs_is_seen_and_can_be_ended() {
                 transaction_version: 0,
             }],
         };
-        let answer = write_txn_markers(&context(&broker, 1), marker(3)).await;
+        let answer = write_txn_markers(&Context::of_test(&broker, 1), marker(3)).await;
         let codes: Vec<_> =
             answer.markers[0].topics[0].partitions.iter().map(|found| found.error_code).collect();
         assert_eq!(codes, [ErrorCode::NONE, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION]);
         assert_eq!(latest(&broker, 1).await, 2);
-        let answer = write_txn_markers(&context(&broker, 1), marker(2)).await;
+        let answer = write_txn_markers(&Context::of_test(&broker, 1), marker(2)).await;
         let code = answer.markers[0].topics[0].partitions[0].error_code;
         assert_eq!(code, ErrorCode::TRANSACTION_COORDINATOR_FENCED);
 
@@ -396,12 +385,12 @@ fn t7_t13_what_hangs_is_seen_and_can_be_ended() {
                 transactional_id_pattern: pattern.map(Into::into),
                 ..Default::default()
             };
-            let answer = list_transactions(&context(&broker, 2), request).await;
+            let answer = list_transactions(&Context::of_test(&broker, 2), request).await;
             assert_eq!(answer.transaction_states.len(), count, "{pattern:?}");
         }
         let request =
             ListTransactionsRequest { transactional_id_pattern: Some("(".into()), ..Default::default() };
-        let answer = list_transactions(&context(&broker, 2), request).await;
+        let answer = list_transactions(&Context::of_test(&broker, 2), request).await;
         assert_eq!(answer.error_code, ErrorCode::INVALID_REGULAR_EXPRESSION);
     });
 }
@@ -450,16 +439,19 @@ fn kip_939_a_transaction_in_two_phases_is_ended_by_its_producer_alone() {
         let disk = Arc::new(MemoryDisk::new());
         let broker = open(&disk);
         let answer =
-            crate::api::producers::init_producer_id(&context(&broker, 6), request(true, false)).await;
+            crate::api::producers::init_producer_id(&Context::of_test(&broker, 6), request(true, false))
+                .await;
         assert_eq!(answer.error_code, ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
         broker.close().unwrap();
         drop(broker);
         let broker = open_with(&disk, &["transaction.two.phase.commit.enable=true"]);
         broker.create_topic(CreateTopic { partitions: Some(2), ..CreateTopic::with_defaults("t") }).unwrap();
-        let answer = crate::api::producers::init_producer_id(&context(&broker, 6), request(true, true)).await;
+        let answer =
+            crate::api::producers::init_producer_id(&Context::of_test(&broker, 6), request(true, true)).await;
         assert_eq!(answer.error_code, ErrorCode::UNSUPPORTED_VERSION);
         let answer =
-            crate::api::producers::init_producer_id(&context(&broker, 6), request(true, false)).await;
+            crate::api::producers::init_producer_id(&Context::of_test(&broker, 6), request(true, false))
+                .await;
         assert_eq!(answer.error_code, ErrorCode::NONE);
         let producer = (answer.producer_id, answer.producer_epoch);
         assert_eq!(produce(&broker, 12, producer, 0).await, ErrorCode::NONE);
@@ -477,7 +469,8 @@ fn kip_939_the_unstable_version_is_offered_where_an_operator_wants_it() {
     run(async {
         for (overrides, newest) in [(&[][..], 5), (&["unstable.api.versions.enable=true"][..], 6)] {
             let broker = open_with(&Arc::new(MemoryDisk::new()), overrides);
-            let answer = crate::api::versions::api_versions(&context(&broker, 0), Default::default()).await;
+            let answer =
+                crate::api::versions::api_versions(&Context::of_test(&broker, 0), Default::default()).await;
             let offered = answer.api_keys.iter().find(|offered| offered.api_key == 22).unwrap();
             assert_eq!(offered.max_version, newest);
             // Header of version 2 (key, version, correlation id, no client id, no tags), then the body: no transactional
@@ -502,7 +495,8 @@ fn t2_producer_ids_are_never_given_twice_however_the_broker_ends() {
             let broker = open(&disk);
             for _ in 0..1_500 {
                 let request = InitProducerIdRequest { transactional_id: None, ..Default::default() };
-                let answer = crate::api::producers::init_producer_id(&context(&broker, 5), request).await;
+                let answer =
+                    crate::api::producers::init_producer_id(&Context::of_test(&broker, 5), request).await;
                 assert_eq!((answer.error_code, answer.producer_epoch), (ErrorCode::NONE, 0));
                 assert!(given.insert(answer.producer_id), "{} was given twice", answer.producer_id);
             }
@@ -521,7 +515,7 @@ fn t13_transactions_are_listed_by_how_long_ago_they_began() {
         let listed = async |duration_filter, producer_id_filters| {
             let request =
                 ListTransactionsRequest { duration_filter, producer_id_filters, ..Default::default() };
-            list_transactions(&context(&broker, 1), request).await.transaction_states.len()
+            list_transactions(&Context::of_test(&broker, 1), request).await.transaction_states.len()
         };
         // What never began counts from before the beginning.
         assert_eq!((listed(-1, vec![]).await, listed(0, vec![]).await), (1, 1));

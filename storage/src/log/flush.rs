@@ -4,6 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use rustix::io::Errno;
+
 use super::Shared;
 use crate::error::Fence;
 use crate::segment::Segment;
@@ -97,7 +99,5 @@ impl Flush {
 /// Whether nothing was tried because the process has too many files open: then nothing is lost, and the next flush may
 /// go well.
 fn is_shortage(error: &io::Error) -> bool {
-    const ENFILE: i32 = 23;
-    const EMFILE: i32 = 24;
-    matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }

@@ -31,8 +31,8 @@ use quipu_storage::disk::{Disk, MemoryDisk, OpenMode};
 
 use self::disk::MortalDisk;
 use self::history::{History, Outcome, Told};
-use super::tests::context;
 use super::{add_offsets_to_txn, add_partitions_to_txn, end_txn, txn_offset_commit};
+use crate::api::Context;
 use crate::broker::{Broker, CreateTopic};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -294,7 +294,8 @@ impl World {
         if let Some(current) = self.producers[p].current {
             self.history.transactions[current].is_doomed = true;
         }
-        let answer = crate::api::producers::init_producer_id(&context(&self.broker, 5), request).await;
+        let answer =
+            crate::api::producers::init_producer_id(&Context::of_test(&self.broker, 5), request).await;
         if self.disk.is_dead() {
             return;
         }
@@ -374,7 +375,7 @@ impl World {
             }],
             ..Default::default()
         };
-        let answer = add_partitions_to_txn(&context(&self.broker, 3), request).await;
+        let answer = add_partitions_to_txn(&Context::of_test(&self.broker, 3), request).await;
         answer.results_by_topic_v3_and_below[0].results_by_partition[0].partition_error_code
     }
 
@@ -403,7 +404,7 @@ impl World {
             ..Default::default()
         };
         let (answer, mut awaited) =
-            crate::api::produce::produce(&context(&self.broker, version), request).await.unwrap();
+            crate::api::produce::produce(&Context::of_test(&self.broker, version), request).await.unwrap();
         if awaited.wait().await.is_err() {
             return (ErrorCode::KAFKA_STORAGE_ERROR, -1);
         }
@@ -427,7 +428,7 @@ impl World {
                 producer_epoch,
                 group_id: id.as_str().into(),
             };
-            let code = add_offsets_to_txn(&context(&self.broker, 3), request).await.error_code;
+            let code = add_offsets_to_txn(&Context::of_test(&self.broker, 3), request).await.error_code;
             if self.disk.is_dead() || !self.is_taken(p, code, None) {
                 return;
             }
@@ -447,7 +448,7 @@ impl World {
             ..Default::default()
         };
         let version = if is_one { 4 } else { 5 };
-        let answer = txn_offset_commit(&context(&self.broker, version), request).await;
+        let answer = txn_offset_commit(&Context::of_test(&self.broker, version), request).await;
         if self.disk.is_dead() {
             // Nobody knows whether it is there: a producer that gives up aborts it.
             self.leave(p);
@@ -510,7 +511,7 @@ impl World {
         let transactional_id = producer.id.as_str().into();
         let request = EndTxnRequest { transactional_id, producer_id, producer_epoch, committed };
         let version = if producer.version == Version::One { 4 } else { 5 };
-        let answer = end_txn(&context(&self.broker, version), request).await;
+        let answer = end_txn(&Context::of_test(&self.broker, version), request).await;
         (answer.error_code, (answer.producer_id, answer.producer_epoch))
     }
 
@@ -545,7 +546,7 @@ impl World {
             topics: vec![FetchTopic { topic: "t".into(), partitions: vec![partition], ..Default::default() }],
             ..Default::default()
         };
-        let mut answer = crate::api::fetch::fetch(&context(&self.broker, 12), request).await;
+        let mut answer = crate::api::fetch::fetch(&Context::of_test(&self.broker, 12), request).await;
         answer.responses.remove(0).partitions.remove(0)
     }
 
@@ -606,7 +607,7 @@ impl World {
             };
             let request =
                 OffsetFetchRequest { groups: vec![group], require_stable: true, ..Default::default() };
-            let answer = crate::api::offsets::offset_fetch(&context(&self.broker, 8), request).await;
+            let answer = crate::api::offsets::offset_fetch(&Context::of_test(&self.broker, 8), request).await;
             let found = &answer.groups[0].topics[0].partitions[0];
             assert_eq!(found.error_code, ErrorCode::NONE, "the offset of {p} is in doubt");
             let surely = self.history.of(p).filter(|told| {
