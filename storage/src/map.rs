@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use memmap2::{Advice, Mmap, MmapOptions};
+use rustix::io::Errno;
 
 /// A read-only map of a file, or of the place where the file is going to grow.
 #[derive(Debug)]
@@ -63,8 +64,8 @@ impl Map {
         Some(Bytes::from_owner(Slice { map: Arc::clone(self), range }))
     }
 
-    /// Has the bytes of `range` read from the disk if they are not in memory. What the disk cannot give is an error here;
-    /// where it is touched first, the system ends the process. Linux 5.14; before that nothing happens.
+    /// Has the bytes of `range` read from the disk if they are not in memory. What the disk cannot give is an error here,
+    /// `EIO` as of a read; where it is touched first, the system ends the process. Linux 5.14; before that nothing happens.
     pub(crate) fn load(&self, range: Range<u64>) -> io::Result<()> {
         let end = range.end.min(self.len());
         if range.start >= end {
@@ -76,6 +77,12 @@ impl Map {
                 // EINVAL: the kernel does not know this advice.
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // How the system says that a touch would end the process, of a disk or of memory that has gone bad.
+                Err(error)
+                    if matches!(Errno::from_io_error(&error), Some(Errno::FAULT | Errno::HWPOISON)) =>
+                {
+                    return Err(Errno::IO.into());
+                }
                 outcome => return outcome,
             }
         }
@@ -104,5 +111,24 @@ impl AsRef<[u8]> for Slice {
     fn as_ref(&self) -> &[u8] {
         // The range was found good when the slice was made, and a file only grows from there.
         self.map.bytes(self.range.clone()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::error::is_unreadable;
+
+    #[test]
+    fn what_cannot_be_touched_is_an_error_of_the_disk() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"bytes").unwrap();
+        let map = Map::new(Arc::new(file), 1 << 20).unwrap();
+        map.load(0..5).unwrap();
+        // Behind the end of the file a touch ends the process, as on a bad sector.
+        let error = map.load(512 << 10..513 << 10).unwrap_err();
+        assert!(is_unreadable(&error), "{error}");
     }
 }

@@ -120,7 +120,9 @@ pub(crate) fn recover(
     match run.recover(&entries, &found) {
         Ok((durable, started_ms)) => {
             remove_leftovers(&**disk, dir, &entries, &found).map_err(at(dir))?;
-            remove(&**disk, &dir.join(SYNC_FAILED)).map_err(at(dir))?;
+            if run.is_unsure {
+                remove(&**disk, &dir.join(SYNC_FAILED)).map_err(at(dir))?;
+            }
             let (segments, producers, report) = (run.segments, run.producers, run.report);
             let checkpoint = Checkpoint { vouched: run.vouched, file: snapshot::newest_checkpoint(&entries) };
             let damage = None;

@@ -4,6 +4,7 @@
 //! descriptor nor a map. It may be closed again when others are needed more, see [`OpenSegments`].
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -343,7 +344,17 @@ impl Segment {
         let map = if position < end { Some(self.map(end)?) } else { None };
         let loaded = self.in_memory(position, end);
         let ahead = LOAD_BYTES;
-        Ok(Walk { segment: self, map, position, loaded, ahead, previous: place, end, expected: offset })
+        Ok(Walk {
+            segment: self,
+            map,
+            position,
+            loaded_from: position,
+            loaded,
+            ahead,
+            previous: place,
+            end,
+            expected: offset,
+        })
     }
 
     /// Nothing is appended to it any more: its newest bytes leave memory like others.
@@ -393,7 +404,8 @@ pub(crate) struct Walk<'a> {
     segment: &'a Segment,
     map: Option<Arc<Map>>,
     position: u64,
-    /// What lies below this is in memory, as far as the walk has to do with it.
+    /// What lies between these is in memory: the last stretch that was loaded, with what came right before it.
+    loaded_from: u64,
     loaded: u64,
     /// How much is loaded at once.
     ahead: u64,
@@ -451,8 +463,20 @@ impl Walk<'_> {
         let from = self.loaded.max(self.position);
         let upto = upto.max(from.saturating_add(self.ahead)).min(self.end);
         map.load(from..upto).map_err(|source| self.segment.io_error(source))?;
+        if from > self.loaded {
+            self.loaded_from = from;
+        }
         self.loaded = upto;
         Ok(())
+    }
+
+    /// Has all of `range` in memory. The walk itself needs no more of a batch than its header: the rest of a large one may
+    /// not have been loaded, and whoever is given it must be able to touch it.
+    pub(crate) fn load_all(&self, range: Range<u64>) -> Result<(), ReadError> {
+        let Some(map) = &self.map else { return Ok(()) };
+        let missing =
+            if range.start < self.loaded_from { range } else { range.start.max(self.loaded)..range.end };
+        map.load(missing).map_err(|source| self.segment.io_error(source))
     }
 
     /// Passes batches as [`Walk::next`] would, with the same checks but without telling of each: those that end in front
@@ -460,7 +484,7 @@ impl Walk<'_> {
     pub(crate) fn pass_good(&mut self, limit: u64, upto: Offset) {
         let end = self.end.min(limit);
         if self.load(end).is_err() {
-            // Found again, and told, by `next`.
+            // Found again, and told, by `next` or where the bytes are handed out.
             return;
         }
         let bytes = self.map.as_ref().filter(|_| self.position < end);
@@ -512,9 +536,7 @@ impl Walk<'_> {
 
     /// The whole batch that was met.
     pub(crate) fn batch(&self, met: &Met) -> Result<BatchView<'_>, ReadError> {
-        if let Some(map) = self.map.as_ref().filter(|_| met.end() > self.loaded) {
-            map.load(met.position..met.end()).map_err(|source| self.segment.io_error(source))?;
-        }
+        self.load_all(met.position..met.end())?;
         let bytes = self.map.as_ref().and_then(|map| map.bytes(met.position..met.end())).unwrap_or_default();
         BatchView::parse(bytes).map_err(|error| self.segment.corrupt(met.position, error))
     }

@@ -182,3 +182,37 @@ fn no_recovery_point_lies_behind_a_segment_that_could_not_be_sealed() {
     assert_eq!(seal(&mut appender), [false]);
     assert_eq!(points(), before);
 }
+
+#[test]
+fn no_recovery_point_lies_behind_a_seal_that_is_still_going_on() {
+    let (_, disk) = failing();
+    let (mut appender, _reader) = open_at(&disk, small());
+    let points = || {
+        let entries = disk.list(Path::new(DIR)).unwrap();
+        entries.into_iter().filter(|entry| entry.name.ends_with(".snap")).count()
+    };
+    for _ in 0..3 {
+        append(&mut appender, &batch(3, 0)).unwrap();
+        appender.roll().unwrap();
+    }
+    let mut seals = appender.take_chores().into_iter();
+    let [first, second, third] = std::array::from_fn(|_| seals.next().unwrap());
+    // As when a seal is done on the spot while another thread is at those before it.
+    second.run().unwrap();
+    assert_eq!(points(), 0);
+    first.run().unwrap();
+    assert_eq!(points(), 1);
+    third.run().unwrap();
+    assert_eq!(points(), 2);
+}
+
+#[test]
+fn a_log_on_a_file_system_that_became_read_only_can_be_opened_and_read() {
+    let (control, disk) = failing();
+    let (mut appender, _reader) = open_at(&disk, LogConfig::default());
+    append(&mut appender, &batch(3, 0)).unwrap();
+    appender.close().unwrap();
+    control.failures.set(&control.failures.remove, true);
+    let (_appender, reader) = open_at(&disk, LogConfig::default());
+    assert_eq!(reader.end_offset(), 3);
+}

@@ -443,6 +443,7 @@ impl Appender {
         shared.set_segments(segments);
         self.active = Active::new(next);
         self.dirty = true;
+        shared.sealing.lock().insert(end);
         self.add_chore(Kind::Seal(Seal {
             shared: Arc::clone(&self.shared),
             segment: full,

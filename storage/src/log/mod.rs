@@ -1,6 +1,6 @@
 //! A log in use: one appender, any number of readers, and what they share.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -53,6 +53,8 @@ pub(crate) struct Shared {
     name_unsynced: AtomicBool,
     /// A segment could not be sealed, so no recovery point may lie behind it.
     unsealed: AtomicBool,
+    /// Seals that were handed out and have not ended, by the offset that their recovery points have.
+    sealing: Mutex<BTreeSet<Offset>>,
     /// Held while syncing. One at a time: the system reports a failed write-back once, and whoever syncs next to the one
     /// who is told would take lost bytes for safe ones.
     syncing: Mutex<()>,
@@ -89,6 +91,7 @@ impl Shared {
             dir_unsynced: AtomicBool::new(end > durable),
             name_unsynced: AtomicBool::new(durable == 0),
             unsealed: AtomicBool::new(false),
+            sealing: Mutex::default(),
             syncing: Mutex::new(()),
             fence: OnceLock::new(),
             checkpoint: Mutex::new(checkpoint),

@@ -322,6 +322,7 @@ fn span(
                 }
             }
         };
+        walk.load_all(first.position..last.end())?;
         let next_offset = last.header.last_offset() + 1;
         return Ok(Span { found: Some((first.position, last.end())), next_offset, exhausted });
     }

@@ -86,6 +86,8 @@ pub struct Failures {
     pub set_len: AtomicBool,
     /// Renames fail.
     pub rename: AtomicBool,
+    /// Names cannot be removed, not even those that are not there: so says a file system that is read-only.
+    pub remove: AtomicBool,
     /// From here on files are in the system's cache alone, and never will be on disk; 0 is nowhere.
     pub cached_from: AtomicU64,
     /// Calls of `sync_data` so far.
@@ -118,6 +120,9 @@ impl Disk for FailingDisk {
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
+        if self.failures.remove.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
         self.inner.remove_file(path)
     }
 
