@@ -86,6 +86,8 @@ pub(super) struct Waiting {
     turn: AtomicU8,
     /// A transaction has ended since: fetches of committed records may have more to read than was appended.
     stable_moves: AtomicBool,
+    /// Where it stands among those that are flushed later. Changed with their lock held.
+    due: Mutex<Option<(Instant, u64)>>,
     list: Mutex<VecDeque<(Offset, Told)>>,
 }
 
@@ -230,6 +232,10 @@ impl Flushers {
         later.arrivals += 1;
         let arrival = later.arrivals;
         let is_first = later.due.first_key_value().is_none_or(|(first, _)| when < first.0);
+        // One entry for each partition: that of a flush which somebody asked for sooner would pile up.
+        if let Some(before) = partition.waiting.due.lock().replace((when, arrival)) {
+            later.due.remove(&before);
+        }
         later.due.insert((when, arrival), Arc::clone(partition));
         if !later.has_thread {
             let shared = Arc::clone(&self.0);
@@ -246,6 +252,19 @@ impl Flushers {
         } else if is_first {
             self.0.sooner.notify_one();
         }
+    }
+
+    /// Forgets a partition that is deleted: its interval may be as long as anybody likes.
+    pub(super) fn forget(&self, partition: &Partition) {
+        let mut later = self.0.later.lock();
+        if let Some(due) = partition.waiting.due.lock().take() {
+            later.due.remove(&due);
+        }
+    }
+
+    #[cfg(test)]
+    fn later(&self) -> usize {
+        self.0.later.lock().due.len()
     }
 }
 
@@ -294,6 +313,7 @@ impl Shared {
                 continue;
             }
             let Some(partition) = later.due.remove(&(when, arrival)) else { continue };
+            *partition.waiting.due.lock() = None;
             // It may have been flushed since, because somebody asked for that at once.
             let turn = &partition.waiting.turn;
             if turn.compare_exchange(SOON, QUEUED, Ordering::AcqRel, Ordering::Acquire).is_ok() {
@@ -392,6 +412,9 @@ fn settle(partition: &Arc<Partition>, moved: &Moved, outcome: Result<Offset, Err
         }
         Err(code) => {
             waiting.release(Err(code));
+            // Readers have not been told of it yet.
+            waiting.unflushed_bytes.fetch_add(moved.bytes, Ordering::AcqRel);
+            waiting.stable_moves.fetch_or(moved.stable, Ordering::AcqRel);
             partition.flush_again();
         }
     }

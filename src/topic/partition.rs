@@ -50,7 +50,7 @@ pub struct Partition {
     log: OnceLock<OpenLog>,
     opening: Mutex<()>,
     deleted: AtomicBool,
-    flushers: Flushers,
+    pub(super) flushers: Flushers,
     pub(super) waiting: Waiting,
     /// Fetches that sleep until something is appended.
     pub waiters: Waiters,
@@ -620,6 +620,7 @@ impl Partition {
             // Dropped, not closed: nothing of it is needed again.
             drop(log.appender.lock().take());
         }
+        self.flushers.forget(self);
         self.waiters.disturb_all();
     }
 }

@@ -12,6 +12,7 @@ use super::*;
 use crate::broker::{Broker, CreateTopic};
 use crate::clock::Clock;
 use crate::config::{Config, Layers, TopicConfig};
+use crate::topic::wait::Waiter;
 use crate::topic::{OFFSETS_TOPIC, Topic, Topics};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -27,6 +28,8 @@ struct Gate {
 struct GateState {
     closed: bool,
     failing: bool,
+    /// Nothing is tried, for want of descriptors.
+    short: bool,
     waiting: usize,
     files_synced: usize,
     whole_synced: usize,
@@ -55,6 +58,9 @@ impl Gate {
             state.whole_synced += 1;
         } else {
             state.files_synced += 1;
+        }
+        if state.short {
+            return Err(io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error()));
         }
         if state.failing { Err(io::Error::other("the disk is gone")) } else { Ok(()) }
     }
@@ -179,8 +185,12 @@ fn answer(partition: &Partition, end: Offset) -> Awaited {
 
 /// What is told once the disk is done, within patience.
 fn told(mut awaited: Awaited) -> Result<(), ErrorCode> {
+    within_patience(awaited.wait())
+}
+
+fn within_patience<T>(what: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let outcome = runtime.block_on(async { tokio::time::timeout(PATIENCE, awaited.wait()).await });
+    let outcome = runtime.block_on(async { tokio::time::timeout(PATIENCE, what).await });
     outcome.expect("nobody was told")
 }
 
@@ -349,6 +359,54 @@ fn a_failed_sync_of_the_file_system_concerns_all_of_them() {
         assert_eq!(partition.high_watermark(0).unwrap(), 0);
         assert!(partition.fault().is_some());
     }
+    // The system reports what was lost once: a second call could vouch for it.
+    gate.state.lock().failing = false;
+    let before = gate.state.lock().whole_synced;
+    let others = topics.insert("others", Uuid([2; 16]), 100, durability("sync"));
+    gate.close();
+    let answers: Vec<_> =
+        others.partitions().iter().map(|partition| answer(partition, append(partition))).collect();
+    gate.open();
+    for answer in answers {
+        assert_eq!(told(answer), Ok(()));
+    }
+    assert_eq!(gate.state.lock().whole_synced, before);
+}
+
+#[test]
+fn want_of_descriptors_closes_no_log_and_readers_are_told_after_all() {
+    let (_topics, topic, gate) = topics(1, durability("sync"));
+    let partition = topic.partition(0).unwrap();
+    let waiter = Waiter::new(1);
+    let _place = partition.waiters.register(&waiter);
+    gate.state.lock().short = true;
+    gate.close();
+    let end = append(&partition);
+    let waiting = answer(&partition, end);
+    gate.open();
+    assert_eq!(told(waiting), Err(ErrorCode::KAFKA_STORAGE_ERROR));
+    assert!(partition.fault().is_none());
+    gate.state.lock().short = false;
+    // Tried again by itself.
+    until("a sync after the shortage", || partition.high_watermark(0).unwrap() == 1);
+    within_patience(waiter.woken());
+}
+
+#[test]
+fn a_partition_waits_for_its_interval_once() {
+    let endless = [("quipu.durability", "os"), ("flush.messages", "2"), ("flush.ms", "9000000000000000")];
+    let (topics, topic, _gate) = topics(1, config(&endless));
+    let partition = topic.partition(0).unwrap();
+    for _ in 0..10 {
+        append(&partition);
+        let end = append(&partition);
+        until("a sync after two records", || partition.reader(0).unwrap().durable_offset() == end);
+        until("its end", || partition.waiting.turn.load(Ordering::Acquire) == IDLE);
+    }
+    append(&partition);
+    assert_eq!(partition.flushers.later(), 1);
+    topics.remove("orders");
+    assert_eq!(partition.flushers.later(), 0, "it is deleted");
 }
 
 #[test]
