@@ -1,6 +1,6 @@
 //! Sends records, in batches, one round trip per broker at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -119,8 +119,14 @@ struct Pending {
 #[derive(Debug)]
 struct Sealed {
     records: Vec<Outgoing>,
+    /// The sequence number of its first record, if the producer is idempotent.
+    base_sequence: i32,
     bytes: Bytes,
 }
+
+/// The batches that are on their way, in order for each partition. The first of each is sent; it leaves only when it is
+/// confirmed, or in two halves.
+type Queues = BTreeMap<i32, VecDeque<Sealed>>;
 
 /// Sends records to one topic.
 #[derive(Debug)]
@@ -204,16 +210,18 @@ impl Producer {
     pub fn flush(&mut self, cluster: &mut Cluster) -> Result<(), ClientError> {
         let pending = std::mem::take(&mut self.pending);
         self.pending_bytes = 0;
-        let mut batches = BTreeMap::new();
+        let mut queues = Queues::new();
         for (partition, pending) in pending {
             if !pending.records.is_empty() {
-                batches.insert(partition, self.seal(partition, pending.records)?);
+                let base_sequence = self.take_sequences(partition, pending.records.len());
+                let sealed = self.seal(base_sequence, pending.records)?;
+                queues.insert(partition, VecDeque::from([sealed]));
             }
         }
         self.move_sticky();
         let deadline = Instant::now() + self.options.delivery_timeout;
-        while !batches.is_empty() {
-            match self.round(cluster, &mut batches) {
+        while !queues.is_empty() {
+            match self.round(cluster, &mut queues) {
                 Ok(()) => {}
                 Err(error) if error.is_retriable() && Instant::now() < deadline => {
                     std::thread::sleep(RETRY_STEP);
@@ -224,19 +232,15 @@ impl Producer {
         Ok(())
     }
 
-    /// Sends every batch once, and takes out those that were confirmed. The error is the first that can be cured by
-    /// waiting, or one that cannot be cured.
-    fn round(
-        &mut self,
-        cluster: &mut Cluster,
-        batches: &mut BTreeMap<i32, Sealed>,
-    ) -> Result<(), ClientError> {
-        let partitions: Vec<_> = batches.keys().map(|p| TopicPartition::new(&self.topic, *p)).collect();
+    /// Sends the first batch of each partition once, and takes out those that were confirmed. The error is the first that
+    /// can be cured by waiting, or one that cannot be cured.
+    fn round(&mut self, cluster: &mut Cluster, queues: &mut Queues) -> Result<(), ClientError> {
+        let partitions: Vec<_> = queues.keys().map(|p| TopicPartition::new(&self.topic, *p)).collect();
         let mut first_error = None;
         for (leader, partitions) in cluster.by_leader(&partitions)? {
             let data = partitions
                 .iter()
-                .filter_map(|p| batches.get(&p.partition).map(|sealed| (p.partition, sealed.bytes.clone())))
+                .filter_map(|p| Some((p.partition, first_of(queues, p.partition)?.bytes.clone())))
                 .map(|(index, bytes)| {
                     PartitionProduceData::default().with_index(index).with_records(Some(bytes))
                 })
@@ -256,7 +260,7 @@ impl Producer {
                     return Err(error);
                 }
                 for p in &partitions {
-                    self.confirm(batches, p.partition, -1);
+                    self.confirm(queues, p.partition, -1);
                 }
                 continue;
             }
@@ -271,13 +275,13 @@ impl Producer {
             };
             for p in response.responses.iter().flat_map(|topic| &topic.partition_responses) {
                 match ErrorCode(p.error_code) {
-                    ErrorCode::NONE => self.confirm(batches, p.index, p.base_offset),
+                    ErrorCode::NONE => self.confirm(queues, p.index, p.base_offset),
                     // The broker has this batch from an earlier attempt whose answer was lost.
-                    ErrorCode::DUPLICATE_SEQUENCE_NUMBER => self.confirm(batches, p.index, -1),
+                    ErrorCode::DUPLICATE_SEQUENCE_NUMBER => self.confirm(queues, p.index, -1),
                     ErrorCode::MESSAGE_TOO_LARGE
-                        if batches.get(&p.index).is_some_and(|b| b.records.len() > 1) =>
+                        if first_of(queues, p.index).is_some_and(|batch| batch.records.len() > 1) =>
                     {
-                        self.split(cluster, batches, p.index)?;
+                        self.split(queues, p.index)?;
                     }
                     code => {
                         let partition = TopicPartition::new(&self.topic, p.index);
@@ -297,37 +301,31 @@ impl Producer {
         first_error.map_or(Ok(()), Err)
     }
 
-    /// Sends the two halves of a batch that the topic found too large, one after the other. The refused batch has used
-    /// up no sequence numbers.
-    fn split(
-        &mut self,
-        cluster: &mut Cluster,
-        batches: &mut BTreeMap<i32, Sealed>,
-        partition: i32,
-    ) -> Result<(), ClientError> {
-        let Some(whole) = batches.remove(&partition) else { return Ok(()) };
-        if self.identity.is_some() {
-            let taken = whole.records.len() as i32;
-            let next = self.sequences.entry(partition).or_default();
-            *next = if *next >= taken { *next - taken } else { i32::MAX - (taken - *next - 1) };
-        }
+    /// Puts two halves in the place of a batch that the topic found too large. They share its sequence numbers, of which
+    /// the refused batch has used up none.
+    fn split(&self, queues: &mut Queues, partition: i32) -> Result<(), ClientError> {
+        let Some(queue) = queues.get_mut(&partition) else { return Ok(()) };
+        let Some(whole) = queue.pop_front() else { return Ok(()) };
         let mut front = whole.records;
         let back = front.split_off(front.len() / 2);
-        for half in [front, back] {
-            let mut one = BTreeMap::from([(partition, self.seal(partition, half)?)]);
-            while !one.is_empty() {
-                self.round(cluster, &mut one)?;
-            }
-        }
+        let middle = add_sequence(whole.base_sequence, front.len() as i32);
+        queue.push_front(self.seal(middle, back)?);
+        queue.push_front(self.seal(whole.base_sequence, front)?);
         Ok(())
     }
 
-    fn seal(&mut self, partition: i32, records: Vec<Outgoing>) -> Result<Sealed, ClientError> {
+    /// The first of as many sequence numbers of a partition, which are no longer free after it.
+    fn take_sequences(&mut self, partition: i32, count: usize) -> i32 {
+        let next = self.sequences.entry(partition).or_default();
+        let first = *next;
+        *next = add_sequence(first, count as i32);
+        first
+    }
+
+    fn seal(&self, base_sequence: i32, records: Vec<Outgoing>) -> Result<Sealed, ClientError> {
         let mut builder = BatchBuilder::new();
         if let Some((id, epoch)) = self.identity {
-            let sequence = self.sequences.entry(partition).or_default();
-            builder = builder.producer(id, epoch, *sequence);
-            *sequence = add_sequence(*sequence, records.len() as i32);
+            builder = builder.producer(id, epoch, base_sequence);
         }
         for record in &records {
             let headers: Vec<Header<'_>> =
@@ -341,11 +339,15 @@ impl Producer {
                 .finish_compressed(codec as u8, |plain| compress::compress(codec, None, plain))
                 .map_err(|error| ClientError::Other(format!("cannot compress a batch: {error}")))?,
         };
-        Ok(Sealed { records, bytes: Bytes::from(bytes) })
+        Ok(Sealed { records, base_sequence, bytes: Bytes::from(bytes) })
     }
 
-    fn confirm(&mut self, batches: &mut BTreeMap<i32, Sealed>, partition: i32, base_offset: i64) {
-        let Some(sealed) = batches.remove(&partition) else { return };
+    fn confirm(&mut self, queues: &mut Queues, partition: i32, base_offset: i64) {
+        let Some(queue) = queues.get_mut(&partition) else { return };
+        let Some(sealed) = queue.pop_front() else { return };
+        if queue.is_empty() {
+            queues.remove(&partition);
+        }
         self.sent.records += sealed.records.len() as u64;
         self.sent.batches += 1;
         self.sent.bytes += sealed.bytes.len() as u64;
@@ -361,6 +363,10 @@ impl Producer {
         self.random ^= self.random << 17;
         self.sticky = (self.random % self.partitions.max(1) as u64) as i32;
     }
+}
+
+fn first_of(queues: &Queues, partition: i32) -> Option<&Sealed> {
+    queues.get(&partition)?.front()
 }
 
 /// Asks for a producer id. A broker that does not know the request gets no idempotent batches.
@@ -415,22 +421,51 @@ mod tests {
         }
     }
 
+    fn first_sequence(sealed: &Sealed) -> i32 {
+        BatchView::parse(&sealed.bytes).unwrap().header().base_sequence
+    }
+
     #[test]
     fn a_batch_keeps_repeated_headers_and_counts_sequences_per_partition() {
         let mut producer = producer(ProducerOptions::default());
         let header = |value: &str| (b"h".to_vec(), Some(value.as_bytes().to_vec()));
         let record =
             Outgoing { headers: vec![header("1"), header("2")], timestamp: Some(5), ..Outgoing::default() };
-        let sealed = producer.seal(0, vec![record.clone(), record.clone()]).unwrap();
+        let sealed = producer.seal(7, vec![record.clone(), record]).unwrap();
         let batch = BatchView::parse(&sealed.bytes).unwrap();
-        assert_eq!((batch.computed_crc(), batch.header().base_sequence), (batch.header().crc, 0));
+        assert_eq!((batch.computed_crc(), batch.header().base_sequence), (batch.header().crc, 7));
         let first = Records::new(batch.payload(), 2).next().unwrap().unwrap();
         let values: Vec<_> = first.headers().map(|header| header.value.unwrap().to_vec()).collect();
         assert_eq!(values, [b"1", b"2"]);
-        let sealed = producer.seal(0, vec![record.clone()]).unwrap();
-        assert_eq!(BatchView::parse(&sealed.bytes).unwrap().header().base_sequence, 2);
-        let sealed = producer.seal(1, vec![record]).unwrap();
-        assert_eq!(BatchView::parse(&sealed.bytes).unwrap().header().base_sequence, 0);
+        assert_eq!(
+            [(0, 2), (0, 1), (1, 1), (0, 1)].map(|(p, n)| producer.take_sequences(p, n)),
+            [0, 2, 0, 3]
+        );
+        producer.sequences.insert(0, i32::MAX);
+        assert_eq!([2, 1].map(|n| producer.take_sequences(0, n)), [i32::MAX, 1], "they go round");
+    }
+
+    #[test]
+    fn halves_take_the_place_and_the_sequences_of_the_whole() {
+        let producer = producer(ProducerOptions::default());
+        let records = |names: &str| -> Vec<Outgoing> {
+            names.bytes().map(|name| Outgoing { value: Some(vec![name]), ..Outgoing::default() }).collect()
+        };
+        let whole = producer.seal(i32::MAX - 1, records("abcde")).unwrap();
+        let behind = producer.seal(3, records("f")).unwrap();
+        let mut queues = Queues::from([(0, VecDeque::from([whole, behind]))]);
+        producer.split(&mut queues, 0).unwrap();
+        producer.split(&mut queues, 0).unwrap();
+        producer.split(&mut queues, 9).unwrap();
+        let seen: Vec<_> = queues[&0]
+            .iter()
+            .map(|sealed| {
+                let names = sealed.records.iter().flat_map(|record| record.value.clone().unwrap()).collect();
+                (String::from_utf8(names).unwrap(), first_sequence(sealed))
+            })
+            .collect();
+        let seen: Vec<_> = seen.iter().map(|(names, sequence)| (names.as_str(), *sequence)).collect();
+        assert_eq!(seen, [("a", i32::MAX - 1), ("b", i32::MAX), ("cde", 0), ("f", 3)]);
     }
 
     #[test]

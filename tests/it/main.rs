@@ -3,8 +3,10 @@
 mod allocations;
 mod bad_input;
 mod bench;
+mod between;
 mod cli;
 mod cli_admin;
+mod cli_faults;
 mod client;
 mod crash;
 mod damage;
