@@ -106,6 +106,7 @@ pub(super) fn run(args: ConsumeArgs) -> Result<(), Failure> {
         failed: None,
         progress: Progress::records(args.count).unless_output_is_terminal(),
         notified: BTreeMap::new(),
+        handed_out: BTreeMap::new(),
     };
     let result = match &args.group {
         None => reading.partitions(&args),
@@ -185,6 +186,8 @@ struct Reading {
     progress: Progress,
     /// The end that the user was told of last.
     notified: BTreeMap<TopicPartition, i64>,
+    /// How far each partition has been printed and written out: what a group may commit.
+    handed_out: BTreeMap<TopicPartition, i64>,
 }
 
 impl Reading {
@@ -245,7 +248,6 @@ impl Reading {
         let mut member = GroupMember::new(group, &args.topics);
         let result = self.group_rounds(args, group, &mut member, &stop);
         // Whatever happened, what was printed is committed and the others need not wait for us.
-        let _ = self.out.flush();
         let committed = self.commit(&mut member, args);
         let left = member.leave(&mut self.cluster);
         result?;
@@ -263,6 +265,7 @@ impl Reading {
         while !stop.load(Ordering::Relaxed) {
             let assigned = member.join(&mut self.cluster)?;
             self.consumer.clear();
+            self.handed_out.clear();
             let committed = admin::group_offsets_of(&mut self.cluster, group, &assigned)?;
             let fresh: Vec<_> = assigned.iter().filter(|p| !committed.contains_key(p)).cloned().collect();
             let starts = args.offset.from.resolve(&mut self.cluster, &fresh, self.isolation)?;
@@ -299,12 +302,21 @@ impl Reading {
     }
 
     fn commit(&mut self, member: &mut GroupMember, args: &ConsumeArgs) -> Result<(), ClientError> {
-        let offsets: BTreeMap<_, _> =
-            self.consumer.positions().map(|(p, offset)| (p.clone(), offset)).collect();
-        match args.no_commit || offsets.is_empty() {
+        match args.no_commit || self.handed_out.is_empty() {
             true => Ok(()),
-            false => member.commit(&mut self.cluster, &offsets),
+            false => member.commit(&mut self.cluster, &self.handed_out),
         }
+    }
+
+    /// Writes out what has been printed. Only then it counts as read: a full disk or a reader that is gone may have taken
+    /// none of it. Records beyond the end of the range were fetched, but not printed.
+    fn hand_out(&mut self) -> io::Result<()> {
+        self.out.flush()?;
+        for (partition, position) in self.consumer.positions() {
+            let end = self.ends.get(partition).copied().unwrap_or(i64::MAX);
+            self.handed_out.insert(partition.clone(), position.min(end));
+        }
+        Ok(())
     }
 
     /// Fetches once and prints. Breaks when the wanted number has been printed.
@@ -334,7 +346,7 @@ impl Reading {
         if let Some(error) = failed.take() {
             return Err(error.into());
         }
-        self.out.flush()?;
+        self.hand_out()?;
         match polled {
             Ok(moved) => {
                 for partition in moved {
