@@ -7,10 +7,10 @@ use quipu_protocol::error_code::ErrorCode;
 
 use super::GroupCoordinator;
 use super::group::classic::{JoinRequest, Leaving, SyncRequest};
-use super::group::{JoinReply, MemberId, Reply, SyncReply};
+use super::group::{GroupKind, JoinReply, MemberId, Reply, SyncReply};
 use super::settings::{GroupSettings, PROTOCOLS_PER_MEMBER_MAX};
 use super::slots::Slot;
-use super::step::TEXT_BYTES_MAX;
+use super::step::{TEXT_BYTES_MAX, log_error};
 
 impl GroupCoordinator {
     /// JoinGroup. Waits until the round of joins ends.
@@ -97,20 +97,26 @@ impl GroupCoordinator {
     /// LeaveGroup: one error code per member.
     ///
     /// # Errors
-    /// The request as a whole is refused; `UNKNOWN_MEMBER_ID` when there is no such group.
+    /// The request as a whole is refused; `UNKNOWN_MEMBER_ID` when there is no such group. Of a consumer group also the
+    /// log's: nobody has left.
     pub async fn leave(&self, group_id: &str, leaving: &[Leaving]) -> Result<Vec<ErrorCode>, ErrorCode> {
         self.admit(group_id)?;
         let now = self.clock.now();
         let left = self.with(group_id, |slot| {
+            let kind = slot.group.kind();
             let (codes, step) = slot.group.leave(now, leaving, &*self.topics, &self.settings());
-            (codes, self.advance(slot, now, step))
+            (codes, kind, self.advance(slot, now, step))
         });
-        let (codes, appended) = left.ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
-        // The members are gone from memory whether or not that was kept; a restart would have them time out.
-        if let Ok(durability) = appended {
-            let _ = durability.wait().await;
+        let (codes, kind, appended) = left.ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
+        let kept = match appended {
+            Ok(durability) => durability.wait().await.map_err(log_error),
+            Err(error) => Err(error),
+        };
+        match kind {
+            // The members are gone from memory whether or not that was kept; a restart would have them time out.
+            GroupKind::Classic => Ok(codes),
+            GroupKind::Consumer => kept.map(|()| codes),
         }
-        Ok(codes)
     }
 }
 

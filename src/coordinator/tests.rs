@@ -356,6 +356,18 @@ async fn errors_of_the_log_are_translated_as_kafka_does() {
 }
 
 #[tokio::test]
+async fn g8_who_takes_a_member_out_of_a_consumer_group_hears_that_it_could_not_be_kept() {
+    let (world, groups) = new();
+    groups.consumer_heartbeat("g", &Sim::joining("a"), &|_| true).await.unwrap();
+    let leaving = [Leaving { member_id: "a".into(), instance_id: None }];
+    *world.broken.lock() = Some(ErrorCode::KAFKA_STORAGE_ERROR);
+    assert_eq!(groups.leave("g", &leaving).await, Err(ErrorCode::NOT_COORDINATOR));
+    *world.broken.lock() = None;
+    assert_eq!(groups.leave("g", &leaving).await, Ok(vec![ErrorCode::NONE]));
+    assert_eq!(groups.leave("g", &leaving).await, Ok(vec![ErrorCode::UNKNOWN_MEMBER_ID]));
+}
+
+#[tokio::test]
 async fn requests_are_refused_while_loading_and_after_the_stop() {
     let world = Arc::new(World::default());
     let groups = GroupCoordinator::new(GroupSettings::default(), world.clone(), world.clone(), world.clone());

@@ -337,6 +337,9 @@ impl Group {
                 self.joined(now, token, *reply, converted, appended, &mut next);
             }
         }
+        if appended.is_ok() {
+            self.consumer.cancel_settled(&records);
+        }
         next
     }
 

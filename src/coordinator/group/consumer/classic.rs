@@ -112,10 +112,7 @@ impl Consumer {
             self.plan(now, id, &found, subscription, Some(&owned), waits, topics, settings, records);
         let planned = planned.map_err(|refused| refuse(refused.code))?;
 
-        if let Some(old) = &found.replaces {
-            self.cancel_timers(old);
-        }
-        self.cancel_timers(id);
+        self.timers.cancel(&Timer::JoinOf(id.clone()));
         self.timers.set(Timer::Session(id.clone()), now.tick + Millis::from(request.session_timeout_ms));
         let until = now.tick + Millis::from(request.rebalance_timeout_ms.max(0));
         self.timers.set(Timer::SyncOf(id.clone()), until);

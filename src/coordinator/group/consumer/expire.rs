@@ -10,9 +10,14 @@ impl Consumer {
     pub(crate) fn next_expired(&mut self, now: Now) -> Option<MemberId> {
         while let Some(timer) = self.timers.pop_due(now.tick) {
             let id = match timer {
-                Timer::Session(id) | Timer::JoinOf(id) | Timer::SyncOf(id) => id,
+                Timer::Session(id) => id,
+                Timer::JoinOf(id) | Timer::SyncOf(id) if self.is_classic_member(&id) => id,
                 Timer::Revoke(id)
-                    if self.members.get(&id).is_some_and(|it| it.current.progress == Progress::Unrevoked) =>
+                    if !self.is_classic_member(&id)
+                        && self
+                            .members
+                            .get(&id)
+                            .is_some_and(|it| it.current.progress == Progress::Unrevoked) =>
                 {
                     id
                 }
@@ -23,6 +28,10 @@ impl Consumer {
             }
         }
         None
+    }
+
+    fn is_classic_member(&self, id: &MemberId) -> bool {
+        self.members.get(id).is_some_and(|member| member.subscription.classic.is_some())
     }
 
     /// Has a member's session end once more in a while, unless the member is gone by then.

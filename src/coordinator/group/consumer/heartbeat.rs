@@ -159,22 +159,11 @@ impl Consumer {
         let planned =
             self.plan(now, id, &found, subscription, owned.as_ref(), waits, topics, settings, records)?;
 
-        if let Some(old) = &found.replaces {
-            self.cancel_timers(old);
-        }
-        if found.subscription.classic.is_some() {
-            // It has changed its protocol.
-            self.cancel_timers(id);
-        }
         self.timers.set(Timer::Session(id.clone()), now.tick + Millis::from(times.session_timeout_ms));
         let after = planned.after;
-        if planned.has_changed {
-            if after.progress == Progress::Unrevoked {
-                let until = now.tick + Millis::from(rebalance_timeout_ms.max(0));
-                self.timers.set(Timer::Revoke(id.clone()), until);
-            } else {
-                self.timers.cancel(&Timer::Revoke(id.clone()));
-            }
+        if planned.has_changed && after.progress == Progress::Unrevoked {
+            let until = now.tick + Millis::from(rebalance_timeout_ms.max(0));
+            self.timers.set(Timer::Revoke(id.clone()), until);
         }
         let is_news = beat.epoch == JOIN || beat.is_full() || after.assigned != found.current.assigned;
         Ok(BeatReply {
@@ -358,12 +347,6 @@ impl Consumer {
             }
         }
         Ok(resolved)
-    }
-
-    pub(super) fn cancel_timers(&mut self, id: &MemberId) {
-        for timer in [Timer::Session, Timer::Revoke, Timer::JoinOf, Timer::SyncOf] {
-            self.timers.cancel(&timer(id.clone()));
-        }
     }
 }
 

@@ -6,7 +6,9 @@ use quipu_protocol::error_code::ErrorCode;
 
 use super::heartbeat::tombstones;
 use super::target::Draft;
-use super::{Beat, Consumer, ConsumerRecord, Current, GroupEpoch, LEAVE_STATIC, Member, MemberId, Refused};
+use super::{
+    Beat, Consumer, ConsumerRecord, Current, GroupEpoch, LEAVE_STATIC, Member, MemberId, Progress, Refused,
+};
 use crate::coordinator::assign::Partitions;
 use crate::coordinator::group::Record;
 use crate::coordinator::group::timers::Timer;
@@ -28,8 +30,31 @@ impl Consumer {
         };
         let record = ConsumerRecord::Current(beat.member_id.clone(), Some(Arc::new(current)));
         records.push(Record::Consumer(record));
-        self.timers.cancel(&Timer::Revoke(beat.member_id.clone()));
         Ok(())
+    }
+
+    /// These records are in the log, and have been replayed: nobody waits any more for what they have brought about. Not
+    /// before, as a record that the log refuses leaves the member as it was.
+    pub(crate) fn cancel_settled(&mut self, records: &[Record]) {
+        for record in records {
+            match record {
+                Record::Consumer(ConsumerRecord::Member(id, None)) if !self.members.contains_key(id) => {
+                    for timer in [Timer::Session, Timer::Revoke, Timer::JoinOf, Timer::SyncOf] {
+                        self.timers.cancel(&timer(id.clone()));
+                    }
+                }
+                Record::Consumer(ConsumerRecord::Member(id, Some(member))) if member.classic.is_none() => {
+                    self.timers.cancel(&Timer::JoinOf(id.clone()));
+                    self.timers.cancel(&Timer::SyncOf(id.clone()));
+                }
+                Record::Consumer(ConsumerRecord::Current(id, Some(current)))
+                    if current.progress != Progress::Unrevoked || current.epoch == LEAVE_STATIC =>
+                {
+                    self.timers.cancel(&Timer::Revoke(id.clone()));
+                }
+                _ => {}
+            }
+        }
     }
 
     /// Finds the member that a heartbeat names; as a static member it must be the one that holds the instance id.
@@ -60,7 +85,6 @@ impl Consumer {
     /// Removes members; the others get a new assignment with the next heartbeat of any of them.
     pub(crate) fn remove(&mut self, gone: &[MemberId], records: &mut Vec<Record>) {
         for id in gone {
-            self.cancel_timers(id);
             records.extend(tombstones(id));
         }
         let mut draft = Draft::new(self);

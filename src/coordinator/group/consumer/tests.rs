@@ -334,6 +334,49 @@ fn what_could_not_be_kept_has_not_happened() {
 }
 
 #[test]
+fn g8_a_member_that_could_not_be_let_go_goes_when_its_session_ends() {
+    let full = Some(ErrorCode::KAFKA_STORAGE_ERROR);
+    let says_so = |sim: &mut Sim| drop(sim.beat(Sim::quiet("a", -1)));
+    let is_taken_out = |sim: &mut Sim| {
+        let _ = sim.leave("a", None);
+    };
+    for leave in [says_so as fn(&mut Sim), is_taken_out] {
+        let mut sim = Sim::over(4);
+        pair(&mut sim);
+        sim.broken = full;
+        leave(&mut sim);
+        sim.broken = None;
+        sim.pass(44_000);
+        sim.beat(Sim::quiet("b", 2)).unwrap();
+        assert_eq!(sim.group.consumer.members.len(), 2, "it may still be there");
+        sim.pass(1_000);
+        assert_eq!(assignment(&sim.beat(Sim::quiet("b", 2)).unwrap()).len(), 4);
+    }
+}
+
+#[test]
+fn g8_a_static_member_whose_return_could_not_be_kept_goes_when_its_session_ends() {
+    let mut sim = Sim::over(4);
+    let fixed = |id: &str| Beat { instance_id: Some("pod".into()), ..Sim::joining(id) };
+    sim.beat(fixed("a1")).unwrap();
+    sim.beat(Beat { instance_id: Some("pod".into()), ..Sim::quiet("a1", -2) }).unwrap();
+    sim.broken = Some(ErrorCode::KAFKA_STORAGE_ERROR);
+    let _ = sim.beat(fixed("a2"));
+    sim.broken = None;
+    sim.pass(45_000);
+    assert!(sim.group.consumer.is_empty());
+    // The same id is no other member: it has a whole session from its return on.
+    sim.beat(fixed("a1")).unwrap();
+    sim.pass(30_000);
+    sim.beat(Beat { instance_id: Some("pod".into()), ..Sim::quiet("a1", -2) }).unwrap();
+    sim.beat(fixed("a1")).unwrap();
+    sim.pass(44_999);
+    assert!(!sim.group.consumer.is_empty());
+    sim.pass(1);
+    assert!(sim.group.consumer.is_empty());
+}
+
+#[test]
 fn nobody_stays_behind_in_the_books() {
     let mut sim = Sim::over(4);
     pair(&mut sim);
