@@ -20,7 +20,7 @@ use crate::coordinator::group::classic::{CONSUMER, JoinRequest, Leaving, Protoco
 use crate::coordinator::group::embedded::{self, Embedded};
 use crate::coordinator::group::timers::Timer;
 use crate::coordinator::group::{JoinReply, Record, SyncReply};
-use crate::coordinator::settings::GroupSettings;
+use crate::coordinator::settings::{GroupSettings, Migration};
 use crate::coordinator::{Millis, Now};
 
 /// What a member that speaks the classic protocol has said on top of a subscription.
@@ -48,8 +48,8 @@ impl Consumer {
     /// Takes the JoinGroup of a member that speaks the classic protocol. The records are for the reply.
     ///
     /// # Errors
-    /// As Kafka's: `MEMBER_ID_REQUIRED` with the id, `GROUP_MAX_SIZE_REACHED`, `INCONSISTENT_GROUP_PROTOCOL`,
-    /// `UNKNOWN_MEMBER_ID`, `FENCED_INSTANCE_ID`.
+    /// As Kafka's: `MEMBER_ID_REQUIRED` with the id, `GROUP_MAX_SIZE_REACHED`, `INCONSISTENT_GROUP_PROTOCOL` (always when
+    /// the migration policy is `disabled`), `UNKNOWN_MEMBER_ID`, `FENCED_INSTANCE_ID`.
     pub(crate) fn join_classic(
         &mut self,
         now: Now,
@@ -61,6 +61,9 @@ impl Consumer {
         let is_first = request.member_id.is_empty();
         let id = if is_first { &request.fresh_id } else { &request.member_id };
         let refuse = |error| JoinReply::refuse(error, request.member_id.clone());
+        if settings.migration == Migration::Disabled {
+            return Err(refuse(ErrorCode::INCONSISTENT_GROUP_PROTOCOL));
+        }
         let limit = settings.consumer_members_max.min(GroupSettings::MEMBERS_MAX);
         if self.members.len() >= limit && !self.members.contains_key(id) {
             return Err(JoinReply::refuse(ErrorCode::GROUP_MAX_SIZE_REACHED, "".into()));

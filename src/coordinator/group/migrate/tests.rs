@@ -309,8 +309,15 @@ fn g7_the_policy_decides_who_may_change() {
         let mut sim = Sim::over(4);
         sim.settings.migration = policy;
         sim.enter("new");
-        let id = join(&mut sim, consumer("", &[])).member_id;
-        assert_eq!(join(&mut sim, consumer(&id, &[])).error, ErrorCode::NONE, "joining is allowed always");
+        let asked = join(&mut sim, consumer("", &[]));
+        if policy == Migration::Disabled {
+            // As Kafka's throwIfClassicMemberCannotJoinConsumerGroup.
+            assert_eq!(asked.error, ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
+            assert_eq!(join(&mut sim, consumer("new", &[])).error, ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
+            assert_eq!(sim.group.consumer.view(Default::default()).members.len(), 1);
+            continue;
+        }
+        assert_eq!(join(&mut sim, consumer(&asked.member_id, &[])).error, ErrorCode::NONE, "{policy:?}");
         sim.beat(Sim::quiet("new", -1)).unwrap();
         assert_eq!(sim.group.kind() == GroupKind::Classic, down, "{policy:?}");
     }
