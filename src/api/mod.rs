@@ -18,6 +18,8 @@ pub mod log_dirs;
 pub mod metadata;
 pub mod offsets;
 mod permission;
+#[cfg(test)]
+mod permission_tests;
 pub mod produce;
 pub mod producers;
 pub mod quotas;
