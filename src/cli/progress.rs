@@ -139,7 +139,7 @@ impl Line {
 }
 
 fn bar(done: u64, total: u64) -> String {
-    let filled = if total == 0 { BAR_CELLS } else { done.min(total).saturating_mul(BAR_CELLS) / total };
+    let filled = done.min(total).saturating_mul(BAR_CELLS).checked_div(total).unwrap_or(BAR_CELLS);
     let cells = |sign: &str, n: u64| sign.repeat(n as usize);
     cells("█", filled) + &cells("░", BAR_CELLS - filled)
 }
