@@ -1,6 +1,6 @@
 //! `quipu consume`: records become lines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use quipu_protocol::ErrorCode;
 use serde_json::{Map, Value, json};
 
 use crate::client::admin;
@@ -107,6 +108,9 @@ pub(super) fn run(args: ConsumeArgs) -> Result<(), Failure> {
         progress: Progress::records(args.count).unless_output_is_terminal(),
         notified: BTreeMap::new(),
         handed_out: BTreeMap::new(),
+        found: BTreeSet::new(),
+        failing: BTreeMap::new(),
+        is_partial: false,
     };
     let result = match &args.group {
         None => reading.partitions(&args),
@@ -188,6 +192,12 @@ struct Reading {
     notified: BTreeMap<TopicPartition, i64>,
     /// How far each partition has been printed and written out: what a group may commit.
     handed_out: BTreeMap<TopicPartition, i64>,
+    /// Partitions that were there when they were read.
+    found: BTreeSet<TopicPartition>,
+    /// Since when a partition cannot be read.
+    failing: BTreeMap<TopicPartition, Instant>,
+    /// Whether a partition was given up, and the user told of it.
+    is_partial: bool,
 }
 
 impl Reading {
@@ -217,7 +227,7 @@ impl Reading {
             }
             self.drop_finished();
         }
-        Ok(())
+        if self.is_partial { Err(Failure::Shown) } else { Ok(()) }
     }
 
     /// An offset as the end of a range may lie beyond the present end: without --exit its records are waited for.
@@ -348,16 +358,22 @@ impl Reading {
         }
         self.hand_out()?;
         match polled {
-            Ok(moved) => {
-                for partition in moved {
+            Ok(polled) => {
+                for partition in polled.moved {
                     complain(format!(
                         "the offset asked for is no longer in partition {partition}; going on at its nearest"
                     ));
+                }
+                self.judge(polled.failed, args)?;
+                if !self.failing.is_empty() && printed == 0 {
+                    std::thread::sleep(RETRY_STEP);
                 }
             }
             Err(error) if error.is_retriable() => {
                 // A broker that restarts is waited for, as long as it answers again within the timeout.
                 self.wait_for_broker(&error)?;
+                let all = self.consumer.positions().map(|(partition, _)| partition.clone()).collect();
+                self.judge(vec![(all, error)], args)?;
             }
             Err(error) => return Err(error.into()),
         }
@@ -367,16 +383,55 @@ impl Reading {
         Ok(if self.left == Some(0) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 
-    fn wait_for_broker(&mut self, error: &ClientError) -> Result<(), Failure> {
-        let deadline = Instant::now() + self.cluster.timeout();
-        loop {
-            std::thread::sleep(RETRY_STEP);
-            match self.cluster.describe(Some(&[]), false) {
-                Ok(_) => return Ok(()),
-                Err(_) if Instant::now() < deadline => {}
-                Err(_) => return Err(Failure::failed(error.to_string())),
+    /// Partitions that cannot be read are tried again until the timeout, unless that is of no use. Then the command fails;
+    /// one that reads to an end of its own reads the others to theirs first.
+    fn judge(
+        &mut self,
+        failed: Vec<(Vec<TopicPartition>, ClientError)>,
+        args: &ConsumeArgs,
+    ) -> Result<(), Failure> {
+        let failed_now: BTreeSet<_> = failed.iter().flat_map(|(partitions, _)| partitions).cloned().collect();
+        self.failing.retain(|partition, _| failed_now.contains(partition));
+        let positions = self.consumer.positions().map(|(partition, _)| partition);
+        self.found.extend(positions.filter(|partition| !failed_now.contains(partition)).cloned());
+        for (partitions, error) in failed {
+            let is_missing = error.code() == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+            let mut given_up = Vec::new();
+            for partition in partitions {
+                let before = self.failing.get(&partition).copied();
+                let since = *self.failing.entry(partition.clone()).or_insert_with(Instant::now);
+                // What was there has been deleted, once the metadata say so as well.
+                let is_deleted = is_missing && before.is_some() && self.found.contains(&partition);
+                if !error.is_retriable() || is_deleted || since.elapsed() >= self.cluster.timeout() {
+                    given_up.push(partition);
+                }
+            }
+            if given_up.is_empty() {
+                continue;
+            }
+            // A group's partitions are better off with another member; and what has no end would hide the failure.
+            if args.group.is_some() || self.ends.is_empty() {
+                return Err(error.into());
+            }
+            complain(error);
+            self.is_partial = true;
+            for partition in given_up {
+                self.failing.remove(&partition);
+                self.consumer.unassign(&partition);
             }
         }
+        Ok(())
+    }
+
+    fn wait_for_broker(&mut self, error: &ClientError) -> Result<(), Failure> {
+        let since = self.failing.values().min().copied().unwrap_or_else(Instant::now);
+        while since.elapsed() < self.cluster.timeout() {
+            std::thread::sleep(RETRY_STEP);
+            if self.cluster.describe(Some(&[]), false).is_ok() {
+                return Ok(());
+            }
+        }
+        Err(Failure::failed(error.to_string()))
     }
 
     fn all_finished(&self) -> bool {

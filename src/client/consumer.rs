@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::PartitionData;
-use kafka_protocol::messages::{BrokerId, FetchRequest};
+use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse};
 use quipu_protocol::ErrorCode;
 use quipu_protocol::record::{BatchHeader, BatchView, Headers, RecordError, Records};
 use quipu_storage::compress::{self, Codec};
@@ -60,6 +60,23 @@ struct Position {
     max_bytes: i32,
 }
 
+/// What a fetch came to, besides records.
+#[derive(Debug, Default)]
+pub struct Polled {
+    /// Partitions whose offset the log no longer holds. They go on at the log's nearest end.
+    pub moved: Vec<TopicPartition>,
+    /// Partitions that could not be read, and why. They stay where they are, and may be tried again where
+    /// [`ClientError::is_retriable`] says so.
+    pub failed: Vec<(Vec<TopicPartition>, ClientError)>,
+}
+
+impl Polled {
+    /// The first failure, for whoever wants all partitions or none.
+    pub fn whole(self) -> Result<(), ClientError> {
+        self.failed.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
+    }
+}
+
 /// Reads assigned partitions from assigned offsets on.
 #[derive(Debug)]
 pub struct Consumer {
@@ -108,61 +125,92 @@ impl Consumer {
     /// Fetches once from every leader and hands each record to `each`, in offset order per partition. When `each` breaks,
     /// the record it was given counts as read and those after it do not.
     ///
-    /// An offset that the log no longer holds is moved to the log's nearest end; the partitions that this happened to are
-    /// returned.
+    /// What is wrong with one partition keeps no other from being read. The error is one that nothing can be read with.
     pub fn poll(
         &mut self,
         cluster: &mut Cluster,
         each: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
-    ) -> Result<Vec<TopicPartition>, ClientError> {
-        let partitions: Vec<_> = self.positions.keys().cloned().collect();
-        let leaders = cluster.by_leader(&partitions)?;
+    ) -> Result<Polled, ClientError> {
+        let mut polled = Polled::default();
+        let mut leaders: BTreeMap<i32, Vec<TopicPartition>> = BTreeMap::new();
+        for partition in self.positions.keys() {
+            match cluster.leader(partition) {
+                Ok(leader) => leaders.entry(leader).or_default().push(partition.clone()),
+                Err(error) if error.is_transport() => return Err(error),
+                Err(error) => polled.failed.push((vec![partition.clone()], error)),
+            }
+        }
         let max_wait = self.max_wait / leaders.len().max(1) as u32;
-        let mut moved = Vec::new();
         for (leader, partitions) in leaders {
-            let request = self.request(&partitions, max_wait);
-            let connection = cluster.node(leader)?;
-            let version = connection.version::<FetchRequest>(FETCH_BY_NAME)?;
-            let response = match connection.call_at(&request, version, max_wait) {
+            let response = match self.fetch(cluster, leader, &partitions, max_wait) {
                 Ok(response) => response,
                 Err(error) => {
-                    if error.is_transport() {
-                        cluster.forget(leader);
-                    }
-                    return Err(error);
+                    polled.failed.push((partitions, error));
+                    continue;
                 }
             };
-            if response.error_code != 0 {
-                return Err(ClientError::broker("fetch", response.error_code, None));
-            }
             for topic in &response.responses {
                 for data in &topic.partitions {
                     let partition = TopicPartition::new(topic.topic.to_string(), data.partition_index);
-                    match ErrorCode(data.error_code) {
-                        ErrorCode::NONE => {
-                            if self.take(&partition, data, each)?.is_break() {
-                                return Ok(moved);
-                            }
-                        }
-                        ErrorCode::OFFSET_OUT_OF_RANGE => {
-                            self.clamp(cluster, &partition)?;
-                            moved.push(partition);
-                        }
-                        ErrorCode::CORRUPT_MESSAGE => {
-                            // Asking again changes nothing, though Kafka counts it among what may pass.
-                            let offset = self.positions.get(&partition).map_or(-1, |position| position.next);
-                            let why = "the broker says that its log is damaged there (CORRUPT_MESSAGE)";
-                            return Err(corrupt(&partition, offset, &why));
-                        }
-                        code => {
-                            cluster.forget_leader(&partition);
-                            return Err(ClientError::broker(format!("partition {partition}"), code.0, None));
-                        }
+                    match self.take_answer(cluster, &partition, data, each, &mut polled.moved) {
+                        Ok(ControlFlow::Continue(())) => {}
+                        Ok(ControlFlow::Break(())) => return Ok(polled),
+                        Err(error) => polled.failed.push((vec![partition], error)),
                     }
                 }
             }
         }
-        Ok(moved)
+        Ok(polled)
+    }
+
+    fn fetch(
+        &self,
+        cluster: &mut Cluster,
+        leader: i32,
+        partitions: &[TopicPartition],
+        max_wait: Duration,
+    ) -> Result<FetchResponse, ClientError> {
+        let request = self.request(partitions, max_wait);
+        let connection = cluster.node(leader)?;
+        let version = connection.version::<FetchRequest>(FETCH_BY_NAME)?;
+        let response = connection.call_at(&request, version, max_wait);
+        if response.as_ref().is_err_and(ClientError::is_transport) {
+            cluster.forget(leader);
+        }
+        let response = response?;
+        match response.error_code {
+            0 => Ok(response),
+            code => Err(ClientError::broker("fetch", code, None)),
+        }
+    }
+
+    /// What a leader answered about one partition.
+    fn take_answer(
+        &mut self,
+        cluster: &mut Cluster,
+        partition: &TopicPartition,
+        data: &PartitionData,
+        each: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
+        moved: &mut Vec<TopicPartition>,
+    ) -> Result<ControlFlow<()>, ClientError> {
+        match ErrorCode(data.error_code) {
+            ErrorCode::NONE => return self.take(partition, data, each),
+            ErrorCode::OFFSET_OUT_OF_RANGE => {
+                self.clamp(cluster, partition)?;
+                moved.push(partition.clone());
+            }
+            ErrorCode::CORRUPT_MESSAGE => {
+                // Asking again changes nothing, though Kafka counts it among what may pass.
+                let offset = self.positions.get(partition).map_or(-1, |position| position.next);
+                let why = "the broker says that its log is damaged there (CORRUPT_MESSAGE)";
+                return Err(corrupt(partition, offset, &why));
+            }
+            code => {
+                cluster.forget_leader(partition);
+                return Err(ClientError::broker(format!("partition {partition}"), code.0, None));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
     fn request(&self, partitions: &[TopicPartition], max_wait: Duration) -> FetchRequest {

@@ -21,7 +21,7 @@ mod producer;
 pub(crate) use cluster::topic_name;
 pub use cluster::{Cluster, Node, PartitionInfo, TopicInfo};
 pub use connection::{Connection, Feature, Options};
-pub use consumer::{Consumer, Isolation, Record};
+pub use consumer::{Consumer, Isolation, Polled, Record};
 pub use error::ClientError;
 pub use group::{Beat, Committed, GroupMember};
 pub use offsets::At;

@@ -9,7 +9,7 @@ use quipu_protocol::ApiKey;
 use crate::process::Broker;
 
 /// What becomes of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Fate {
     /// It gets through, and so does its answer.
     Answered,
@@ -17,6 +17,8 @@ pub enum Fate {
     Lost,
     /// The broker gets it; its answer is lost, and the connection with it.
     AnswerLost,
+    /// What a client gets in the place of the broker's answer: both are frames with their length.
+    Rewritten(fn(&[u8]) -> Vec<u8>),
 }
 
 /// `quipu dev`, which sends its clients to an address where `decide` is asked about each request before it is passed on.
@@ -45,15 +47,16 @@ fn pass(mut client: TcpStream, broker: SocketAddr, decide: impl Fn(ApiKey) -> Fa
         let request = frame(&mut client)?;
         let api = ApiKey::try_from(i16::from_be_bytes([request[4], request[5]])).expect("a known request");
         let fate = decide(api);
-        if fate != Fate::Lost {
-            behind.write_all(&request)?;
-            let answer = frame(&mut behind)?;
-            if fate == Fate::Answered {
-                client.write_all(&answer)?;
-                continue;
-            }
+        if matches!(fate, Fate::Lost) {
+            return client.shutdown(Shutdown::Both);
         }
-        return client.shutdown(Shutdown::Both);
+        behind.write_all(&request)?;
+        let answer = frame(&mut behind)?;
+        match fate {
+            Fate::Lost | Fate::AnswerLost => return client.shutdown(Shutdown::Both),
+            Fate::Answered => client.write_all(&answer)?,
+            Fate::Rewritten(rewrite) => client.write_all(&rewrite(&answer))?,
+        }
     }
 }
 

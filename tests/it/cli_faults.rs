@@ -1,13 +1,18 @@
 //! What the command line does when something fails half way: nothing is lost, and nothing looks better than it is.
 
-use std::process::{Command, Stdio};
+use std::io::{BufRead, BufReader, Lines};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use quipu_protocol::ApiKey;
+use quipu_protocol::header::{decode_response_header, response_frame};
+use quipu_protocol::message::fetch::FetchResponse;
+use quipu_protocol::{ApiKey, Decode, ErrorCode};
+use serde_json::Value;
 
 use crate::between::{Fate, dev_behind};
 use crate::cli::{done, done_with};
 use crate::process::{Broker, QUIPU};
+use crate::produce::FETCH;
 
 #[test]
 fn halves_of_a_batch_that_is_too_large_survive_a_broken_connection() {
@@ -49,8 +54,8 @@ fn into(stdout: Stdio, broker: &Broker, arguments: &[&str]) -> (Option<i32>, Str
 /// What a group has committed for the only partition of its topic.
 fn committed(broker: &Broker, group: &str) -> Option<i64> {
     let exported = done(broker, &["group", "export", group, "--format", "json"]);
-    let exported: serde_json::Value = serde_json::from_str(&exported).expect("JSON");
-    exported.pointer("/0/offset").and_then(serde_json::Value::as_i64)
+    let exported: Value = serde_json::from_str(&exported).expect("JSON");
+    exported.pointer("/0/offset").and_then(Value::as_i64)
 }
 
 #[test]
@@ -89,4 +94,105 @@ fn a_group_that_stops_at_the_end_commits_no_further() {
     assert_eq!(done(&broker, &["consume", "t", "-g", "g", "-e"]), "0\n1\n");
     assert_eq!(committed(&broker, "g"), Some(2));
     assert_eq!(done(&broker, &["consume", "t", "-g", "g", "-e"]), "2\n3\n");
+}
+
+/// A command that runs beside the test; its output comes line by line.
+struct Beside {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Beside {
+    fn start(broker: &Broker, arguments: &[&str]) -> Self {
+        let mut child = Command::new(QUIPU)
+            .args(arguments)
+            .env("QUIPU_BOOTSTRAP", broker.bootstrap())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        Self { child, lines }
+    }
+
+    fn line(&mut self) -> String {
+        self.lines.next().expect("a line").expect("UTF-8")
+    }
+
+    /// Waits for its end: what else it printed, its exit code and what it said.
+    fn end(self) -> (Vec<String>, Option<i32>, String) {
+        let printed = self.lines.map(|line| line.expect("UTF-8")).collect();
+        let output = self.child.wait_with_output().expect("output");
+        (printed, output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+}
+
+#[test]
+fn a_topic_that_is_deleted_while_it_is_read_ends_the_reading_of_it() {
+    let broker = Broker::dev(&[]);
+    let format = ["-f", "%t %v\n"];
+    for arguments in [&["consume", "gone"][..], &["consume", "gone", "-g", "g"]] {
+        done_with(&broker, &["produce", "gone"], "0\n");
+        let mut reading = Beside::start(&broker, &[arguments, &format].concat());
+        assert_eq!(reading.line(), "gone 0");
+        done(&broker, &["topic", "delete", "gone"]);
+        let (_, code, said) = reading.end();
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("gone") && said.contains("UNKNOWN_TOPIC_OR_PARTITION"), "{said}");
+    }
+    // Another topic is read to its end.
+    for topic in ["gone", "kept"] {
+        done(&broker, &["topic", "create", topic, "-p", "1"]);
+        done_with(&broker, &["produce", topic], "0\n");
+    }
+    let mut reading = Beside::start(&broker, &["consume", "gone", "kept", "-o", "0:3", "-f", "%t %v\n"]);
+    let mut first = [reading.line(), reading.line()];
+    first.sort();
+    assert_eq!(first, ["gone 0", "kept 0"]);
+    done(&broker, &["topic", "delete", "gone"]);
+    done_with(&broker, &["produce", "kept"], "1\n");
+    assert_eq!(reading.line(), "kept 1");
+    done_with(&broker, &["produce", "kept"], "2\n");
+    let (rest, code, said) = reading.end();
+    assert_eq!((rest, code), (vec!["kept 2".to_owned()], Some(1)), "{said}");
+    assert!(said.contains("gone") && !said.contains("kept"), "{said}");
+}
+
+/// The answer to a fetch in which the topic `bad` has an error that may pass.
+fn bad_fails(answer: &[u8]) -> Vec<u8> {
+    let (correlation_id, mut body) =
+        decode_response_header(&answer[4..], ApiKey::Fetch, FETCH).expect("a header");
+    let mut response = FetchResponse::decode(&mut body, FETCH).expect("a fetch answer");
+    let bad = response.responses.iter_mut().filter(|topic| &*topic.topic == "bad");
+    for partition in bad.flat_map(|topic| &mut topic.partitions) {
+        partition.error_code = ErrorCode::KAFKA_STORAGE_ERROR;
+        partition.records = None;
+    }
+    response_frame(ApiKey::Fetch, FETCH, correlation_id, &response, Vec::new()).to_vec()
+}
+
+#[test]
+fn a_partition_that_cannot_be_read_is_given_up_and_the_others_are_read() {
+    let broker = dev_behind(|_, api| match api {
+        ApiKey::Fetch => Fate::Rewritten(bad_fails),
+        _ => Fate::Answered,
+    });
+    for topic in ["bad", "good"] {
+        done(&broker, &["topic", "create", topic, "-p", "1"]);
+        done_with(&broker, &["produce", topic], "0\n1\n");
+    }
+    let read = ["-f", "%t %v\n", "--timeout", "1"];
+    for (arguments, printed) in [
+        (&["consume", "bad", "good", "-e"][..], "good 0\ngood 1\n"),
+        (&["consume", "bad", "good", "-o", "0:2"], "good 0\ngood 1\n"),
+        (&["consume", "bad", "good"], "good 0\ngood 1\n"),
+        (&["consume", "bad", "-g", "g"], ""),
+    ] {
+        let output = broker.run(&[arguments, &read].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(String::from_utf8_lossy(&output.stdout), printed, "{arguments:?}: {said}");
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert!(said.contains("bad-0") && said.contains("KAFKA_STORAGE_ERROR"), "{arguments:?}: {said}");
+    }
 }

@@ -249,11 +249,12 @@ fn consume(
     while read.records < records && began.elapsed() < time {
         interrupt.check()?;
         let before = read.records;
-        consumer.poll(cluster, &mut |record| {
+        let polled = consumer.poll(cluster, &mut |record| {
             read.records += 1;
             read.value_bytes += record.value.map_or(0, |value| value.len() as u64);
             ControlFlow::Continue(())
-        })?;
+        });
+        polled?.whole()?;
         match read.records > before {
             true => last = Instant::now(),
             // Without acknowledgements, records may be on their way, or lost.
@@ -296,13 +297,13 @@ fn end_to_end(
         };
         while !sender.is_finished() {
             interrupt.check()?;
-            consumer.poll(&mut cluster, &mut take)?;
+            consumer.poll(&mut cluster, &mut take)?.whole()?;
         }
         let sent = sender.join().map_err(|_| Failure::failed("the sending thread ended"))??;
         let ended = Instant::now();
         while read.get() < sent.records && ended.elapsed() < STRAGGLERS {
             interrupt.check()?;
-            consumer.poll(&mut cluster, &mut take)?;
+            consumer.poll(&mut cluster, &mut take)?.whole()?;
         }
         Ok(histogram.times())
     })
