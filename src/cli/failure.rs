@@ -33,6 +33,15 @@ impl Failure {
         Self::Failed(format!("{}: {error}", path.display()))
     }
 
+    /// How a command ends that has shown its result, or tried to. That something failed counts also when whoever read the
+    /// output has gone.
+    pub(super) fn unless(is_well: bool, shown: io::Result<()>) -> Result<(), Self> {
+        match shown.map_err(Self::from) {
+            Ok(()) | Err(Self::ReaderGone) if !is_well => Err(Self::Shown),
+            shown => shown,
+        }
+    }
+
     /// Tells the user and gives the exit code.
     pub(super) fn report(self) -> ExitCode {
         let (text, code) = match self {

@@ -374,10 +374,8 @@ fn delete(args: &Names) -> Result<(), Failure> {
             }
         }
     }
-    if !rows.is_empty() {
-        rows.show(args.admin.format)?;
-    }
-    if failed { Err(Failure::Shown) } else { Ok(()) }
+    let shown = if rows.is_empty() { Ok(()) } else { rows.show(args.admin.format) };
+    Failure::unless(!failed, shown)
 }
 
 /// Reads `TOPIC` and `TOPIC:PARTITION`, and looks up which partitions that means.

@@ -233,10 +233,8 @@ fn report(
             },
         }
     }
-    if !rows.is_empty() {
-        rows.show(format)?;
-    }
-    if failed { Err(Failure::Shown) } else { Ok(()) }
+    let shown = if rows.is_empty() { Ok(()) } else { rows.show(format) };
+    Failure::unless(!failed, shown)
 }
 
 fn list(args: &List) -> Result<(), Failure> {

@@ -18,6 +18,8 @@ use super::failure::{Failure, complain};
 use super::output::{Rows, number, say, show_json, text};
 use super::progress::Progress;
 
+const UNCHANGED: &str = "nothing was changed";
+
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   quipu verify                                        every partition in ./quipu-data
@@ -111,16 +113,16 @@ fn check_all(
     }
     progress.done();
     is_whole &= checked.iter().all(|(_, report)| !report.is_damaged());
-    match args.format {
+    let shown = match args.format {
         Format::Json => show_json(&json!({
             "data_dir": data_dir.display().to_string(),
             "ok": is_whole,
             "partitions": checked.iter().map(|(place, report)| to_json(place, report)).collect::<Vec<_>>(),
             "notes": notes,
-        }))?,
-        Format::Table => show(&checked, &notes)?,
-    }
-    if is_whole { Ok(()) } else { Err(Failure::Shown) }
+        })),
+        Format::Table => show(&checked, &notes),
+    };
+    Failure::unless(is_whole, shown)
 }
 
 fn lost_count(report: &Report) -> i64 {
@@ -246,46 +248,56 @@ fn accept_loss(disk: &DirectoryDisk, args: &VerifyArgs, found: &DataDir, name: &
     let Some(report) = check()?.filter(|report| !report.findings.is_empty()) else {
         return Ok(say(&format!("{name} is whole, there is nothing to give up"))?);
     };
-    show_findings(&report)?;
-    let lost: Vec<_> = report.lost().collect();
-    if lost.is_empty() {
-        say("No record is lost: the next start deals with this by itself.")?;
-        return Ok(());
+    if report.lost().next().is_none() {
+        show_findings(&report)?;
+        return Ok(say("No record is lost: the next start deals with this by itself.")?);
     }
-    let ranges: Vec<_> = lost.iter().map(|lost| format!("{}..={}", lost.start, lost.end - 1)).collect();
-    say(&format!(
-        "Of {name}, the records at {} offsets are lost: {}. {} records from offset {} to {} are left.",
-        lost_count(&report),
-        ranges.join(", "),
-        report.records,
-        report.log_start_offset,
-        report.end_offset - 1
-    ))?;
+    let told = show_lost(name, &report);
     if !args.yes {
+        // Nobody can agree to what was not shown.
+        told.map_err(|error| Failure::failed(format!("{UNCHANGED}: what is lost cannot be shown: {error}")))?;
         ask(name)?;
     }
     let failed =
         |error: io::Error| Failure::failed(format!("cannot write {name} anew: {error}; run this again"));
     let kept = repair::accept_loss(disk, &place.dir, &report, LEADER_EPOCH).map_err(failed)?;
+    let left = check()?.filter(|report| !report.findings.is_empty());
+    let shown = show_repaired(name, &kept, left.as_ref());
+    match left {
+        Some(_) => Err(Failure::failed(format!("{name} is still damaged"))),
+        None => Ok(shown?),
+    }
+}
+
+fn show_lost(name: &str, report: &Report) -> io::Result<()> {
+    show_findings(report)?;
+    let ranges: Vec<_> = report.lost().map(|lost| format!("{}..={}", lost.start, lost.end - 1)).collect();
+    say(&format!(
+        "Of {name}, the records at {} offsets are lost: {}. {} records from offset {} to {} are left.",
+        lost_count(report),
+        ranges.join(", "),
+        report.records,
+        report.log_start_offset,
+        report.end_offset - 1
+    ))
+}
+
+fn show_repaired(name: &str, kept: &[PathBuf], left: Option<&Report>) -> io::Result<()> {
     for path in kept {
         say(&format!("What was cut out is kept in {}", path.display()))?;
     }
-    match check()? {
-        Some(report) if !report.findings.is_empty() => {
-            show_findings(&report)?;
-            Err(Failure::failed(format!("{name} is still damaged")))
-        }
-        _ => Ok(say(&format!("{name} is whole again, without them. It goes on at its old end."))?),
+    match left {
+        Some(report) => show_findings(report),
+        None => say(&format!("{name} is whole again, without them. It goes on at its old end.")),
     }
 }
 
 fn ask(name: &str) -> Result<(), Failure> {
-    let unchanged = "nothing was changed";
     if !io::stdin().is_terminal() {
-        return Err(Failure::failed(format!("{unchanged}; add --yes to give these records up")));
+        return Err(Failure::failed(format!("{UNCHANGED}; add --yes to give these records up")));
     }
     complain(format!("to give these records up for ever, type the name of the partition ({name})"));
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer).map_err(|error| Failure::failed(error.to_string()))?;
-    if answer.trim() == name { Ok(()) } else { Err(Failure::failed(unchanged)) }
+    if answer.trim() == name { Ok(()) } else { Err(Failure::failed(UNCHANGED)) }
 }

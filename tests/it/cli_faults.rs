@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::between::{Fate, dev_behind};
 use crate::cli::{done, done_with};
-use crate::process::{Broker, QUIPU};
+use crate::process::{Broker, QUIPU, no_reader};
 use crate::produce::FETCH;
 
 #[test]
@@ -29,13 +29,6 @@ fn halves_of_a_batch_that_is_too_large_survive_a_broken_connection() {
         assert!(sent.status.success(), "{nth} {fate:?}: {}", String::from_utf8_lossy(&sent.stderr));
         assert_eq!(done(&broker, &["consume", "t", "-e"]), lines, "{nth} {fate:?}");
     }
-}
-
-/// The standard output of a command whose reader has gone.
-fn unread() -> Stdio {
-    let (reader, writer) = std::io::pipe().expect("a pipe");
-    drop(reader);
-    writer.into()
 }
 
 /// Runs a command with this as its standard output; exit code and what it said.
@@ -69,12 +62,12 @@ fn a_group_commits_what_was_written_out_and_nothing_else() {
     let (code, said) = into(full.into(), &broker, &read);
     assert!(code == Some(1) && said.contains("cannot write the output"), "{said}");
     assert_eq!(committed(&broker, "g").unwrap_or(0), 0, "nothing was printed");
-    let (code, said) = into(unread(), &broker, &read);
+    let (code, said) = into(no_reader(), &broker, &read);
     assert_eq!((code, said.as_str()), (Some(0), ""), "whoever has gone need not be told");
     assert_eq!(committed(&broker, "g").unwrap_or(0), 0, "nobody has got anything");
     assert_eq!(done(&broker, &["consume", "t", "-g", "g", "-n", "3"]), "0\n1\n2\n");
     assert_eq!(committed(&broker, "g"), Some(3));
-    let (code, _) = into(unread(), &broker, &read);
+    let (code, _) = into(no_reader(), &broker, &read);
     assert_eq!((code, committed(&broker, "g")), (Some(0), Some(3)));
     assert_eq!(done(&broker, &["consume", "t", "-g", "g", "-n", "1"]), "3\n");
 }
@@ -195,4 +188,23 @@ fn a_partition_that_cannot_be_read_is_given_up_and_the_others_are_read() {
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");
         assert!(said.contains("bad-0") && said.contains("KAFKA_STORAGE_ERROR"), "{arguments:?}: {said}");
     }
+}
+
+#[test]
+fn a_reader_that_is_gone_hides_no_refusal() {
+    let broker = Broker::dev(&[]);
+    done(&broker, &["topic", "create", "t"]);
+    done(&broker, &["group", "seek", "g", "--to", "0", "-t", "t:0"]);
+    for arguments in [
+        &["group", "delete", "g", "missing"][..],
+        &["topic", "delete", "t", "missing"],
+        &["topic", "create", "new", "__consumer_offsets", "a/b"],
+    ] {
+        let (code, said) = into(no_reader(), &broker, arguments);
+        assert_eq!(code, Some(1), "{arguments:?}: {said}");
+    }
+    assert_eq!(done(&broker, &["group", "list", "--format", "json"]), "[]\n");
+    let (code, said) = into(no_reader(), &broker, &["topic", "delete", "new"]);
+    assert_eq!((code, said.as_str()), (Some(0), ""), "it was deleted, whoever looks on");
+    assert_eq!(done(&broker, &["topic", "list", "--format", "json"]), "[]\n");
 }

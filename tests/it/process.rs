@@ -133,6 +133,21 @@ pub fn quipu(arguments: &[&str]) -> (Option<i32>, String, String) {
     (status.code(), out, errors.join().unwrap_or_default())
 }
 
+/// The standard output of a command whose reader has gone.
+pub fn no_reader() -> Stdio {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    writer.into()
+}
+
+/// Runs the binary to its end with nobody to read its output: exit code, standard error.
+pub fn unread(arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(QUIPU);
+    command.args(arguments).stdin(Stdio::null()).stdout(no_reader()).stderr(Stdio::piped());
+    let output = command.output().expect("the binary starts");
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
 /// Sends a signal by name to a process that a test started.
 pub fn signal(pid: u32, name: &str) {
     let status = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
