@@ -5,7 +5,6 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use quipu_protocol::ErrorCode;
@@ -36,6 +35,8 @@ use crate::topic::{Topic, Topics, check_name, is_internal};
 
 /// Producer ids are reserved in the catalog this many at a time; a restart skips what was left of a block.
 const PRODUCER_ID_BLOCK: i64 = 1_000;
+/// More are reserved when fewer are left, so that those who cannot wait for the disk find one.
+const PRODUCER_IDS_AT_HAND: i64 = 100;
 /// Most partitions of all topics together: what one node can be expected to open and map.
 const PARTITIONS_MAX: usize = 200_000;
 
@@ -45,9 +46,12 @@ pub struct Broker {
     identity: Identity,
     data_dir: PathBuf,
     catalog: Mutex<Option<Catalog>>,
+    /// The catalog's, to look at while its lock is held by somebody who waits for the disk.
+    state: Arc<RwLock<State>>,
     /// Those of the catalog, whose lock may be held while the disk syncs: every client that connects asks for them.
     features: RwLock<Arc<Features>>,
-    producer_ids: ProducerIds,
+    /// Comes after the catalog's lock.
+    producer_ids: Mutex<ProducerIds>,
     stop: watch::Sender<bool>,
     /// Decides who may do what; without one everyone may do everything.
     pub authorizer: Option<Authorizer>,
@@ -109,11 +113,24 @@ impl fmt::Debug for Broker {
     }
 }
 
-/// The producer ids that are left of the reserved block.
+/// The producer ids that are left of what is reserved.
 #[derive(Debug)]
 struct ProducerIds {
-    next: AtomicI64,
-    until: AtomicI64,
+    next: ProducerId,
+    until: ProducerId,
+}
+
+impl ProducerIds {
+    fn left(&self) -> i64 {
+        self.until - self.next
+    }
+
+    fn take(&mut self) -> Option<ProducerId> {
+        (self.left() > 0).then(|| {
+            self.next += 1;
+            self.next - 1
+        })
+    }
 }
 
 /// A host and a port, as clients are told them.
@@ -192,7 +209,7 @@ impl Broker {
         disk.create_dir_all(data_dir).map_err(|error| StartError::io(data_dir, error))?;
         let identity = Identity::load_or_create(&*disk, data_dir, &config.settings(), &clock)?;
         let catalog = Catalog::open(Arc::clone(&disk), &data_dir.join("catalog"), now)?;
-        config.set_dynamic(dynamic(catalog.state(), identity.node_id));
+        config.set_dynamic(dynamic(&catalog.state(), identity.node_id));
         let settings = config.settings();
         let topics = Arc::new(Topics::new(
             Arc::clone(&disk),
@@ -215,6 +232,7 @@ impl Broker {
             topics.recover(now);
         }
         let next = catalog.state().next_producer_id;
+        let authorizer = authorizer(&settings, &catalog.state());
         let features = RwLock::new(Arc::new(catalog.state().features.clone()));
         let broker = Arc::new_cyclic(|weak| Self {
             groups: GroupCoordinator::new(
@@ -231,20 +249,19 @@ impl Broker {
             fetch_sessions: FetchSessions::new(settings.network.fetch_session_slots),
             config,
             identity,
-            authorizer: authorizer(&settings, catalog.state()),
+            authorizer,
             data_dir: data_dir.to_owned(),
+            state: catalog.shared_state(),
             catalog: Mutex::new(Some(catalog)),
             features,
-            producer_ids: ProducerIds { next: AtomicI64::new(next), until: AtomicI64::new(next) },
+            producer_ids: Mutex::new(ProducerIds { next, until: next }),
             stop: watch::Sender::new(false),
             clock,
             topics,
             metrics: Metrics::default(),
             request_memory: RequestMemory::new(settings.network.queued_max_request_bytes),
         });
-        if let Some(catalog) = &*broker.catalog.lock() {
-            broker.groups.set_consumer_times(consumer_times(catalog.state(), &settings));
-        }
+        broker.groups.set_consumer_times(consumer_times(&broker.state.read(), &settings));
         broker.metrics.by_api.switch(settings.request_metrics);
         crate::internal::offsets::replay(&broker);
         crate::internal::transactions::replay(&broker, was_killed);
@@ -449,6 +466,8 @@ impl Broker {
             catalog.record(vec![event], self.clock.now_ms()).map_err(storage_failed)?;
             self.topics.remove(topic.name()).ok_or_else(gone)?
         };
+        // Nobody waits with the catalog's lock for what is under way in the topic's logs.
+        removed.end();
         self.groups.on_topic_deleted(topic.name());
         // Nobody waits for that with the catalog's lock; a start that finds files of no topic removes them.
         self.topics.remove_files(removed.id());
@@ -484,8 +503,7 @@ impl Broker {
 
     /// What was set on a resource; `None` when a topic of that name does not exist.
     pub fn overrides(&self, resource: &Resource) -> Option<BTreeMap<String, String>> {
-        let catalog = self.catalog.lock();
-        let state = catalog.as_ref()?.state();
+        let state = self.state.read();
         match (state.configs_of(resource), resource) {
             (Some(configs), _) => Some(configs.clone()),
             (None, Resource::Topic(_)) => None,
@@ -504,18 +522,16 @@ impl Broker {
     ) -> Result<(), Refused> {
         let mut catalog = self.catalog.lock();
         let catalog = catalog.as_mut().ok_or_else(stopped)?;
-        let none = Overrides::new();
-        let now = match (catalog.state().configs_of(resource), resource) {
-            (Some(now), _) => now,
+        let changes = match (catalog.state().configs_of(resource), resource) {
+            (Some(now), _) => plan(now, &self.config.layers())?,
             (None, Resource::Topic(name)) => {
                 return Err(Refused::new(
                     ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
                     format!("there is no topic {name}"),
                 ));
             }
-            (None, _) => &none,
+            (None, _) => plan(&Overrides::new(), &self.config.layers())?,
         };
-        let changes = plan(now, &self.config.layers())?;
         if validate_only || changes.is_empty() {
             return Ok(());
         }
@@ -532,12 +548,9 @@ impl Broker {
         Arc::clone(&self.features.read())
     }
 
-    /// Looks at what the cluster remembers.
-    ///
-    /// # Errors
-    /// `BROKER_NOT_AVAILABLE`: the broker is stopping.
-    pub fn read_catalog<R>(&self, look: impl FnOnce(&State) -> R) -> Result<R, Refused> {
-        self.catalog.lock().as_ref().map(|catalog| look(catalog.state())).ok_or_else(stopped)
+    /// Looks at what the cluster remembers: all of it is on disk. Waits for no change that is under way.
+    pub fn read_catalog<R>(&self, look: impl FnOnce(&State) -> R) -> R {
+        look(&self.state.read())
     }
 
     /// Changes what the cluster remembers: `plan` is told what there is and says what has to happen, all of it or
@@ -557,32 +570,32 @@ impl Broker {
     fn record_plan<R>(&self, plan: impl FnOnce(&State) -> (Vec<Event>, R)) -> Result<R, Refused> {
         let mut catalog = self.catalog.lock();
         let catalog = catalog.as_mut().ok_or_else(stopped)?;
-        let (events, outcome) = plan(catalog.state());
+        let (events, outcome) = plan(&catalog.state());
         let changes_acls =
             events.iter().any(|event| matches!(event, Event::AclAdded { .. } | Event::AclRemoved { .. }));
         catalog.record(events, self.clock.now_ms()).map_err(storage_failed)?;
         if let Some(authorizer) = self.authorizer.as_ref().filter(|_| changes_acls) {
             authorizer.set(&catalog.state().acls);
         }
-        let features = &catalog.state().features;
-        if **self.features.read() != *features {
-            *self.features.write() = Arc::new(features.clone());
+        let features = catalog.state().features.clone();
+        if **self.features.read() != features {
+            *self.features.write() = Arc::new(features);
         }
         Ok(outcome)
     }
 
     /// The groups on which something was set.
     pub fn configured_groups(&self) -> Vec<String> {
-        self.catalog.lock().as_ref().map(|catalog| catalog.state().configured_groups()).unwrap_or_default()
+        self.read_catalog(State::configured_groups)
     }
 
     /// The subscriptions to the metrics of clients. They are kept; nobody reports to them yet.
     pub fn client_metrics(&self) -> Vec<String> {
-        self.read_catalog(State::client_metrics).unwrap_or_default()
+        self.read_catalog(State::client_metrics)
     }
 
     fn put_in_force(&self, catalog: &Catalog, resource: &Resource) {
-        let state = catalog.state();
+        let state = &*catalog.state();
         if let Resource::Broker(_) = resource {
             self.config.set_dynamic(dynamic(state, self.node_id()));
             self.groups.set_settings(group_settings(&self.settings()));
@@ -605,22 +618,44 @@ impl Broker {
         }
     }
 
-    /// A producer id that no producer ever had, restarts included.
+    /// Sees to it that [`Self::next_producer_id`] has one at hand: whoever is going to need it and can wait, waits here,
+    /// once in [`PRODUCER_ID_BLOCK`] times, and holds up nobody else.
+    ///
+    /// # Errors
+    /// `COORDINATOR_NOT_AVAILABLE`: none can be reserved; the reason is logged.
+    pub async fn have_producer_ids(self: &Arc<Self>) -> Result<(), ErrorCode> {
+        if self.producer_ids.lock().left() >= PRODUCER_IDS_AT_HAND {
+            return Ok(());
+        }
+        let reserved = self.aside(|broker| Ok(broker.reserve_producer_ids(PRODUCER_IDS_AT_HAND))).await;
+        reserved.map_err(|_| ErrorCode::COORDINATOR_NOT_AVAILABLE)?
+    }
+
+    /// A producer id that no producer ever had, restarts included. Waits for the disk if none is at hand.
     pub fn next_producer_id(&self) -> Result<ProducerId, ErrorCode> {
+        loop {
+            if let Some(id) = self.producer_ids.lock().take() {
+                return Ok(id);
+            }
+            self.reserve_producer_ids(1)?;
+        }
+    }
+
+    fn reserve_producer_ids(&self, at_hand: i64) -> Result<(), ErrorCode> {
         let mut catalog = self.catalog.lock();
         let catalog = catalog.as_mut().ok_or(ErrorCode::COORDINATOR_NOT_AVAILABLE)?;
-        let id = self.producer_ids.next.load(Ordering::Relaxed);
-        if id >= self.producer_ids.until.load(Ordering::Relaxed) {
-            let until = id + PRODUCER_ID_BLOCK;
-            let event = Event::ProducerIdsReserved { until };
-            catalog.record(vec![event], self.clock.now_ms()).map_err(|error| {
-                tracing::error!("cannot reserve producer ids: {error}");
-                ErrorCode::COORDINATOR_NOT_AVAILABLE
-            })?;
-            self.producer_ids.until.store(until, Ordering::Relaxed);
+        if self.producer_ids.lock().left() >= at_hand {
+            // Somebody else was here first.
+            return Ok(());
         }
-        self.producer_ids.next.store(id + 1, Ordering::Relaxed);
-        Ok(id)
+        let until = catalog.state().next_producer_id + PRODUCER_ID_BLOCK;
+        let event = Event::ProducerIdsReserved { until };
+        catalog.record(vec![event], self.clock.now_ms()).map_err(|error| {
+            tracing::error!("cannot reserve producer ids: {error}");
+            ErrorCode::COORDINATOR_NOT_AVAILABLE
+        })?;
+        self.producer_ids.lock().until = until;
+        Ok(())
     }
 
     /// Where the catalog's log ends; 0 once stopped.

@@ -55,7 +55,7 @@ pub async fn describe_acls<'a>(
     };
     let found = permit(cx, Operation::Describe, "No Authorizer is configured on the broker")
         .and_then(|()| AclFilter::read(filter))
-        .and_then(|filter| cx.broker.read_catalog(|state| by_resource(&state.acls, &filter)));
+        .map(|filter| cx.broker.read_catalog(|state| by_resource(&state.acls, &filter)));
     match found {
         Ok(resources) => {
             DescribeAclsResponse { error_message: Some(Str::Borrowed("")), resources, ..Default::default() }

@@ -28,7 +28,7 @@ fn permit(cx: &Context<'_>, request: &InitProducerIdRequest<'_>) -> Result<(), E
     }
 }
 
-/// Hands out a producer id.
+/// Hands out a producer id. More of them are reserved on a thread that may wait for the disk.
 pub async fn init_producer_id<'a>(
     cx: &Context<'_>,
     request: InitProducerIdRequest<'a>,
@@ -49,6 +49,9 @@ pub async fn init_producer_id<'a>(
         identity => Some(identity),
     };
     let timeout_ms = (!request.enable2_pc).then_some(request.transaction_timeout_ms);
+    if let Err(code) = cx.broker.have_producer_ids().await {
+        return failed(code);
+    }
     match request.transactional_id.as_deref() {
         Some("") => failed(ErrorCode::INVALID_REQUEST),
         Some(_) if request.enable2_pc && !cx.broker.settings().transactions.two_phase_commit => {

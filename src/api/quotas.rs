@@ -31,7 +31,7 @@ pub async fn describe_client_quotas<'a>(
         .map(|component| (&*component.entity_type, component.match_type, component.r#match.as_deref()));
     let permitted = cx.permit_on_cluster(acl::Operation::DescribeConfigs).map_err(permission::refused);
     let filter = permitted.and_then(|()| QuotaFilter::read(components, request.strict));
-    let found = filter.and_then(|filter| {
+    let found = filter.map(|filter| {
         cx.broker.read_catalog(|state| {
             state.quotas.iter().filter(|(entity, _)| filter.matches(entity)).map(entry).collect()
         })

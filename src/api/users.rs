@@ -48,7 +48,7 @@ pub async fn describe_user_scram_credentials<'a>(
         };
         mentions.into_iter().map(one).collect()
     };
-    let described = permitted.and_then(|()| cx.broker.read_catalog(look));
+    let described = permitted.map(|()| cx.broker.read_catalog(look));
     match described {
         Ok(results) => DescribeUserScramCredentialsResponse {
             error_message: Some(Str::Borrowed("")),

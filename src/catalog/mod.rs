@@ -16,6 +16,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use parking_lot::{RwLock, RwLockReadGuard};
 use quipu_protocol::record::{BatchBuilder, Batches};
 use quipu_storage::disk::Disk;
 use quipu_storage::{Appender, CheckedBatch, LogConfig, Millis, Origin, Reader};
@@ -33,7 +34,7 @@ const EVENTS_KEPT: i64 = 1_000;
 /// The state and the log it comes from.
 #[derive(Debug)]
 pub struct Catalog {
-    state: State,
+    state: Arc<RwLock<State>>,
     appender: Appender,
     reader: Reader,
 }
@@ -80,9 +81,9 @@ impl Catalog {
             // What is left of it may be the wrong half: topics would be missing, and their files be taken for leftovers.
             return Err(CatalogError::Log(format!("{fence}; look at it with quipu verify")));
         }
-        let mut catalog = Self { state: State::default(), appender, reader };
+        let mut catalog = Self { state: Arc::default(), appender, reader };
         let events = catalog.replay()?;
-        let needed = catalog.state.to_events().len() as i64;
+        let needed = catalog.state().to_events().len() as i64;
         if events > EVENTS_KEPT && events > 4 * needed {
             catalog.replace(now)?;
         }
@@ -90,8 +91,13 @@ impl Catalog {
     }
 
     /// What the events add up to.
-    pub fn state(&self) -> &State {
-        &self.state
+    pub fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read()
+    }
+
+    /// The same for readers that must not wait until an event is on disk. It is changed here alone, and only by what is.
+    pub fn shared_state(&self) -> Arc<RwLock<State>> {
+        Arc::clone(&self.state)
     }
 
     /// Writes `events` as one batch, all or none, syncs them and applies them.
@@ -100,9 +106,8 @@ impl Catalog {
             return Ok(());
         }
         self.write(&events, now)?;
-        for event in events {
-            self.state.apply(event);
-        }
+        let mut state = self.state.write();
+        events.into_iter().for_each(|event| state.apply(event));
         Ok(())
     }
 
@@ -150,7 +155,7 @@ impl Catalog {
                         let offset = base + i64::from(record.offset_delta);
                         let event = serde_json::from_slice(record.value.unwrap_or_default())
                             .map_err(|error| CatalogError::Event { offset, reason: error.to_string() })?;
-                        self.state.apply(event);
+                        self.state.write().apply(event);
                         events += 1;
                     }
                     next = batch.header().last_offset() + 1;
@@ -167,7 +172,7 @@ impl Catalog {
 
     fn replace(&mut self, now: Millis) -> Result<(), CatalogError> {
         let mut events = vec![Event::Reset];
-        events.extend(self.state.to_events());
+        events.extend(self.state().to_events());
         let base = self.write(&events, now)?;
         self.appender.roll().map_err(log_error)?;
         self.appender.delete_prefix(base).map_err(log_error)?;

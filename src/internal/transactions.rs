@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use quipu_protocol::ErrorCode;
 use quipu_protocol::record::BatchBuilder;
-use quipu_storage::{CheckedBatch, Marker, Millis, Origin};
+use quipu_storage::{AppendError, CheckedBatch, Marker, Millis, Origin};
 
 use super::{
     Replayed, durability_of, get_or_create, is_kept_in, partition_index, partition_of, replay_topic,
@@ -15,7 +15,7 @@ use crate::coordinator::Now;
 use crate::coordinator::doors::Durability;
 use crate::coordinator::records::CoordinatorRecord;
 use crate::coordinator::txn::{OpenTransaction, TransactionDoors};
-use crate::topic::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, Topic};
+use crate::topic::{AppendFailure, OFFSETS_TOPIC, TRANSACTIONS_TOPIC, Topic};
 
 /// The coordinator's way to the broker.
 #[derive(Debug)]
@@ -76,7 +76,12 @@ impl TransactionDoors for TransactionsLog {
 
     fn write_marker(&self, topic: &str, partition: i32, marker: &Marker) -> Result<Durability, ErrorCode> {
         let broker = self.broker()?;
-        match write_marker(&broker, topic, partition, marker) {
+        let mut ended = end(&broker, topic, partition, marker);
+        if let Err(AppendFailure::Log(AppendError::CoordinatorFenced { current, .. })) = ended {
+            // An operator's marker gave itself out for a later coordinator's; but there is none besides this one.
+            ended = end(&broker, topic, partition, &Marker { coordinator_epoch: current, ..*marker });
+        }
+        match ended.map_err(|failure| failure.code()) {
             // Gone with its records: nobody will ask.
             Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) => Ok(Durability::Done),
             // The producer has gone on, which it can only after this transaction was ended (T6).
@@ -96,11 +101,15 @@ pub fn write_marker(
     index: i32,
     marker: &Marker,
 ) -> Result<Durability, ErrorCode> {
-    let topic = broker.topics.by_name(topic).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
-    let partition = topic.partition(index).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
-    let ended = partition.end_transaction(marker, broker.clock.now_ms()).map_err(|failure| {
+    end(broker, topic, index, marker).map_err(|failure| failure.code())
+}
+
+fn end(broker: &Broker, topic: &str, index: i32, marker: &Marker) -> Result<Durability, AppendFailure> {
+    let unknown = || AppendFailure::Code(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    let topic = broker.topics.by_name(topic).ok_or_else(unknown)?;
+    let partition = topic.partition(index).ok_or_else(unknown)?;
+    let ended = partition.end_transaction(marker, broker.clock.now_ms()).inspect_err(|failure| {
         tracing::warn!(topic = %topic.name(), partition = index, "cannot end a transaction: {failure:?}");
-        failure.code()
     })?;
     if **topic.name() == *OFFSETS_TOPIC {
         let count = topic.partitions().len();

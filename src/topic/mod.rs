@@ -47,6 +47,11 @@ pub struct Topic {
 }
 
 impl Topic {
+    /// Ends the logs of a topic that is taken out. Waits for what they have under way.
+    pub fn end(&self) {
+        self.partitions().iter().for_each(|partition| partition.delete());
+    }
+
     /// The topic's name.
     pub fn name(&self) -> &Arc<str> {
         &self.name
@@ -241,20 +246,15 @@ impl Topics {
         *topic.config.write() = Arc::new(config);
     }
 
-    /// Ends a topic that the catalog has recorded as deleted. Its files are for [`Self::remove_files`].
+    /// Takes out a topic that the catalog has recorded as deleted: from here on nobody finds it. Its logs are for
+    /// [`Topic::end`], its files for [`Self::remove_files`].
     pub fn remove(&self, name: &str) -> Option<Arc<Topic>> {
-        let topic = {
-            let mut maps = self.maps.write();
-            let topic = maps.by_name.remove(name)?;
-            maps.by_id.remove(&topic.id);
-            maps.by_folded.remove(&folded(name));
-            maps.partitions -= topic.partitions().len();
-            self.version.fetch_add(1, Ordering::Release);
-            topic
-        };
-        for partition in topic.partitions().iter() {
-            partition.delete();
-        }
+        let mut maps = self.maps.write();
+        let topic = maps.by_name.remove(name)?;
+        maps.by_id.remove(&topic.id);
+        maps.by_folded.remove(&folded(name));
+        maps.partitions -= topic.partitions().len();
+        self.version.fetch_add(1, Ordering::Release);
         Some(topic)
     }
 

@@ -18,9 +18,11 @@ pub mod records;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 
 use parking_lot::{Mutex, RwLock};
 use quipu_protocol::error_code::ErrorCode;
@@ -35,6 +37,8 @@ use super::{Millis, Now};
 
 /// Epoch of this coordinator. There is no other one that could take over.
 const COORDINATOR_EPOCH: i32 = 0;
+/// Transactions that a scan ends side by side.
+const COMPLETING_AT_ONCE: usize = 64;
 
 /// What the coordinator needs from the broker around it.
 pub trait TransactionDoors: Send + Sync {
@@ -143,6 +147,9 @@ struct Slot {
     state: Option<Transaction>,
     /// Somebody is writing the markers.
     is_completing: bool,
+    /// The partitions that have the marker of the outcome that is being told: none is written twice because another
+    /// partition refused its own.
+    marked: HashSet<(Arc<str>, i32)>,
     /// What a crash left open of the transaction after the one whose markers are being written.
     reopened: Vec<(Arc<str>, i32)>,
     /// The slot is no longer in the map: whoever got hold of it has to look again.
@@ -245,22 +252,29 @@ impl TransactionCoordinator {
             due
         };
         let all: Vec<_> = self.slots.read().values().cloned().collect();
-        for shared in all {
-            let completing = {
-                let mut slot = shared.lock();
-                if aborts {
-                    self.time_out(&mut slot, now);
-                }
-                if expires {
-                    self.expire(&mut slot, now, settings.id_expiration_ms);
-                }
-                let is_left = slot.state.as_ref().is_some_and(|state| state.status.is_prepared());
-                (is_left && !slot.is_completing).then(|| self.begin_completing(&shared, &mut slot))
-            };
-            if let Some(completing) = completing {
-                // What fails now is tried again at the next scan.
-                let _ = completing.run().await;
-            }
+        // Side by side, because each waits for the disk twice, but not all of a million.
+        for some in all.chunks(COMPLETING_AT_ONCE) {
+            let mut completing: Vec<_> = some
+                .iter()
+                .filter_map(|shared| {
+                    let mut slot = shared.lock();
+                    if aborts {
+                        self.time_out(&mut slot, now);
+                    }
+                    if expires {
+                        self.expire(&mut slot, now, settings.id_expiration_ms);
+                    }
+                    let is_left = slot.state.as_ref().is_some_and(|state| state.status.is_prepared());
+                    let is_ours = is_left && !slot.is_completing;
+                    is_ours.then(|| Box::pin(self.begin_completing(shared, &mut slot).run()))
+                })
+                .collect();
+            // What fails now is tried again at the next scan.
+            poll_fn(|cx| {
+                completing.retain_mut(|one| one.as_mut().poll(cx).is_pending());
+                if completing.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
         }
     }
 
@@ -277,9 +291,13 @@ impl TransactionCoordinator {
     fn expire(&self, slot: &mut Slot, now: Now, retention_ms: Millis) {
         let is_expired = slot.state.as_ref().is_some_and(|state| state.is_expired(now.wall, retention_ms));
         if is_expired && !slot.is_removed && self.advance(slot, None, now).is_ok() {
-            slot.is_removed = true;
-            self.slots.write().remove(&slot.id);
+            self.remove(slot);
         }
+    }
+
+    fn remove(&self, slot: &mut Slot) {
+        slot.is_removed = true;
+        self.slots.write().remove(&slot.id);
     }
 
     /// Answers everything that still comes with `COORDINATOR_NOT_AVAILABLE`. What is under way is seen through, or is
@@ -389,13 +407,21 @@ impl TransactionCoordinator {
             if slot.is_removed {
                 continue;
             }
-            let init = Transaction::init(now.wall, slot.state.as_ref(), timeout_ms, expected, fresh)?;
-            let (next, is_ready) = match init {
-                Init::Ready(next) => (next, true),
-                Init::Fence(next) => (next, false),
-            };
-            let identity = next.identity();
-            self.advance(&mut slot, Some(next), now)?;
+            let init = Transaction::init(now.wall, slot.state.as_ref(), timeout_ms, expected, fresh);
+            let advanced = init.and_then(|init| {
+                let (next, is_ready) = match init {
+                    Init::Ready(next) => (next, true),
+                    Init::Fence(next) => (next, false),
+                };
+                let identity = next.identity();
+                self.advance(&mut slot, Some(next), now).map(|()| (identity, is_ready))
+            });
+            let (identity, is_ready) = advanced.inspect_err(|_| {
+                // An id that never came to be does not count.
+                if slot.state.is_none() {
+                    self.remove(&mut slot);
+                }
+            })?;
             let completing = (!is_ready).then(|| self.begin_completing(&shared, &mut slot));
             break (is_ready.then_some(identity), completing);
         };
@@ -610,6 +636,7 @@ impl Slot {
             id,
             state: None,
             is_completing: false,
+            marked: HashSet::new(),
             reopened: Vec::new(),
             is_removed: false,
         }))
@@ -647,6 +674,10 @@ impl Completing<'_> {
         let now = self.coordinator.clock.now();
         let mut slot = self.slot.lock();
         self.is_done = true;
+        if slot.state.as_ref() != Some(&state) {
+            // Somebody else has seen it through.
+            return Ok(());
+        }
         let Some(done) = state.complete(now.wall) else { return Ok(()) };
         let next = if slot.reopened.is_empty() {
             None
@@ -654,6 +685,7 @@ impl Completing<'_> {
             done.add(now.wall, done.identity(), &slot.reopened)?
         };
         self.coordinator.advance(&mut slot, Some(done), now)?;
+        slot.marked.clear();
         if let Some(next) = next {
             self.coordinator.advance(&mut slot, Some(next), now)?;
             slot.reopened.clear();
@@ -669,16 +701,31 @@ impl Completing<'_> {
             coordinator_epoch: COORDINATOR_EPOCH,
             has_own_epoch: state.version == Version::Two,
         };
+        let marked = self.slot.lock().marked.clone();
         let mut written = Vec::new();
         for (topic, partitions) in &state.partitions {
-            for &partition in partitions {
-                written.push(self.coordinator.doors.write_marker(topic, partition, &marker)?);
+            let places = partitions.iter().map(|partition| (Arc::clone(topic), *partition));
+            for place in places.filter(|place| !marked.contains(place)) {
+                let durability = self.coordinator.doors.write_marker(&place.0, place.1, &marker);
+                written.push((place, durability));
             }
         }
-        for marker in written {
-            marker.wait().await?;
+        // One that cannot be written must not keep the others from being read.
+        let (mut outcome, mut marked) = (Ok(()), Vec::new());
+        for (place, durability) in written {
+            let one = match durability {
+                Ok(durability) => durability.wait().await,
+                Err(error) => Err(error),
+            };
+            match one {
+                Ok(()) => marked.push(place),
+                Err(error) => outcome = outcome.and(Err(error)),
+            }
         }
-        Ok(())
+        if outcome.is_err() {
+            self.slot.lock().marked.extend(marked);
+        }
+        outcome
     }
 }
 

@@ -241,12 +241,19 @@ struct World {
     markers: Mutex<Vec<(String, i32, Marker)>>,
     /// Every partition fails.
     broken: Mutex<bool>,
+    /// The partitions of this topic fail.
+    broken_topic: Mutex<Option<&'static str>>,
+    /// The coordinator's own log takes nothing.
+    full: Mutex<bool>,
     /// Markers become durable when their senders are told.
     hanging: Mutex<Option<Vec<DurabilitySender>>>,
 }
 
 impl TransactionDoors for World {
     fn append(&self, _: &str, record: CoordinatorRecord, _: Millis) -> Result<(), ErrorCode> {
+        if *self.full.lock() {
+            return Err(ErrorCode::KAFKA_STORAGE_ERROR);
+        }
         self.log.lock().push(record);
         Ok(())
     }
@@ -260,7 +267,7 @@ impl TransactionDoors for World {
     }
 
     fn write_marker(&self, topic: &str, partition: i32, marker: &Marker) -> Result<Durability, ErrorCode> {
-        if *self.broken.lock() {
+        if *self.broken.lock() || *self.broken_topic.lock() == Some(topic) {
             return Err(ErrorCode::KAFKA_STORAGE_ERROR);
         }
         self.markers.lock().push((topic.to_owned(), partition, *marker));
@@ -367,6 +374,62 @@ fn markers_that_failed_are_written_by_the_next_scan_and_those_of_a_lost_connecti
         *world.hanging.lock() = None;
         coordinator.run_due().await;
         assert_eq!(status(&coordinator), Status::CompleteCommit);
+    });
+}
+
+#[test]
+fn a_partition_that_refuses_its_marker_keeps_no_other_from_having_one() {
+    run(async {
+        let world = Arc::new(World::default());
+        let coordinator = coordinator(&world);
+        let producer = coordinator.init("id", Some(1_000), None).await.unwrap();
+        let partitions: [(Arc<str>, i32); 3] = [("a".into(), 0), ("t".into(), 0), ("u".into(), 3)];
+        let _ = coordinator.add_partitions("id", producer, &partitions).unwrap();
+        *world.broken_topic.lock() = Some("t");
+        assert!(coordinator.end("id", producer, true, Version::One).await.is_err());
+        let marked = || world.markers.lock().iter().map(|(topic, ..)| topic.clone()).collect::<Vec<_>>();
+        assert_eq!(marked(), ["a", "u"]);
+        // In version 1 another marker would be another record.
+        coordinator.run_due().await;
+        assert_eq!(marked(), ["a", "u"]);
+        *world.broken_topic.lock() = None;
+        coordinator.run_due().await;
+        assert_eq!(marked(), ["a", "u", "t"]);
+        assert_eq!(status(&coordinator), Status::CompleteCommit);
+        // The next transaction has markers of its own.
+        let _ = coordinator.add_partitions("id", producer, &partitions).unwrap();
+        coordinator.end("id", producer, true, Version::One).await.unwrap();
+        assert_eq!(marked().len(), 6);
+    });
+}
+
+#[test]
+fn t7_a_scan_ends_many_side_by_side() {
+    run(async {
+        let world = Arc::new(World::default());
+        let coordinator = coordinator(&world);
+        for n in 0..10 {
+            let id = format!("id-{n}");
+            let producer = coordinator.init(&id, Some(1_000), None).await.unwrap();
+            let _ = coordinator.add_partitions(&id, producer, &[("t".into(), n)]).unwrap();
+        }
+        *world.hanging.lock() = Some(Vec::new());
+        world.now.store(100_000, Ordering::Relaxed);
+        abandon(coordinator.run_due()).await;
+        assert_eq!(world.markers.lock().len(), 10);
+    });
+}
+
+#[test]
+fn an_id_that_could_not_be_kept_is_not_there() {
+    run(async {
+        let world = Arc::new(World::default());
+        let coordinator = coordinator(&world);
+        *world.full.lock() = true;
+        assert!(coordinator.init("id", Some(1_000), None).await.is_err());
+        assert!(coordinator.slots.read().is_empty());
+        *world.full.lock() = false;
+        coordinator.init("id", Some(1_000), None).await.unwrap();
     });
 }
 

@@ -405,7 +405,7 @@ fn a_partition_waits_for_its_interval_once() {
     }
     append(&partition);
     assert_eq!(partition.flushers.later(), 1);
-    topics.remove("orders");
+    topics.remove("orders").unwrap().end();
     assert_eq!(partition.flushers.later(), 0, "it is deleted");
 }
 
@@ -462,4 +462,23 @@ fn what_comes_in_a_burst_is_synced_side_by_side_though_a_flusher_is_idle() {
     for (partition, end) in burst {
         assert_eq!(told(answer(partition, end)), Ok(()));
     }
+}
+
+#[test]
+fn whoever_looks_at_the_catalog_waits_for_no_change_of_it() {
+    let disk = GatedDisk::default();
+    let gate = Arc::clone(&disk.gate);
+    let clock = Clock::manual(1_000, 1);
+    let broker = Broker::open(Config::default(), Arc::new(disk), Path::new("/data"), clock).unwrap();
+    let first = broker.next_producer_id().unwrap();
+    gate.close();
+    std::thread::scope(|scope| {
+        let changing = scope.spawn(|| broker.create_topic(CreateTopic::with_defaults("orders")).map(drop));
+        gate.wait_for(1);
+        assert!(broker.read_catalog(|state| state.topics.is_empty()), "it is not on disk yet");
+        assert_eq!(broker.next_producer_id(), Ok(first + 1));
+        gate.open();
+        changing.join().unwrap().unwrap();
+    });
+    assert!(broker.read_catalog(|state| state.topics.contains_key("orders")));
 }
