@@ -4,7 +4,8 @@
 //! (version 7), −4 earliest local (8), −5 latest tiered (9), −6 earliest pending upload (11). Nothing is tiered
 //! here: −4 is the log start, −5 and −6 have no offset.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use quipu_protocol::ErrorCode;
 use quipu_protocol::message::list_offsets::{
@@ -20,7 +21,7 @@ use quipu_storage::{Millis, Offset};
 use super::fetch::{READ_COMMITTED, check_leader_epoch};
 use super::{Context, partition_of};
 use crate::security::acl::{CLUSTER_NAME, Operation, ResourceType};
-use crate::topic::{LEADER_EPOCH, Topic};
+use crate::topic::{LEADER_EPOCH, Partition, Topic};
 
 const LATEST: Millis = -1;
 const EARLIEST: Millis = -2;
@@ -32,55 +33,86 @@ const EARLIEST_PENDING_UPLOAD: Millis = -6;
 /// "No such offset", "no timestamp".
 const NONE: i64 = -1;
 
-/// Finds an offset per partition.
+/// What a partition's answer is, or where it has to be searched for.
+enum Found {
+    At(Offset, Millis),
+    Search(Arc<Partition>, Search),
+}
+
+/// A search for a time. It reads headers and a batch, which may have to come from the disk.
+#[derive(Clone, Copy)]
+struct Search {
+    /// The first record of this time or later, or the last of the newest time of all.
+    timestamp: Millis,
+    /// Nothing from here on is shown.
+    end: Offset,
+}
+
+/// Finds an offset per partition. Searches run on a thread that may wait for the disk.
 pub async fn list_offsets<'a>(cx: &Context<'_>, request: ListOffsetsRequest<'a>) -> ListOffsetsResponse<'a> {
     let now = cx.broker.clock.now_ms();
-    let topics = request
-        .topics
-        .into_iter()
-        .map(|asked| {
-            let topic = cx
-                .permit(Operation::Describe, ResourceType::Topic, &asked.name)
-                .map(|()| cx.broker.topics.by_name(&asked.name));
-            let topic = topic.as_ref().map(Option::as_deref).map_err(|code| *code);
-            let mut times_asked: BTreeMap<i32, usize> = BTreeMap::new();
-            for partition in &asked.partitions {
-                *times_asked.entry(partition.partition_index).or_default() += 1;
-            }
-            let partitions = asked
-                .partitions
-                .iter()
-                // Asked for twice, a partition is refused once.
-                .filter_map(|p| match times_asked.remove(&p.partition_index)? {
-                    1 => Some(answer(cx, topic, p, request.isolation_level, now)),
-                    _ => Some(ListOffsetsPartitionResponse {
-                        partition_index: p.partition_index,
-                        error_code: ErrorCode::INVALID_REQUEST,
-                        timestamp: NONE,
-                        offset: NONE,
-                        leader_epoch: -1,
-                    }),
-                })
-                .collect();
-            ListOffsetsTopicResponse { name: asked.name, partitions }
-        })
+    let mut times_asked: HashMap<(&str, i32), usize> = HashMap::new();
+    for topic in &request.topics {
+        for partition in &topic.partitions {
+            *times_asked.entry((&topic.name, partition.partition_index)).or_default() += 1;
+        }
+    }
+    let mut searches = Vec::new();
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for asked in &request.topics {
+        let topic = cx
+            .permit(Operation::Describe, ResourceType::Topic, &asked.name)
+            .map(|()| cx.broker.topics.by_name(&asked.name));
+        let topic = topic.as_ref().map(Option::as_deref).map_err(|code| *code);
+        let mut partitions = Vec::with_capacity(asked.partitions.len());
+        for p in &asked.partitions {
+            let found = match times_asked.remove(&(&*asked.name, p.partition_index)) {
+                Some(1) => find(cx, topic, p, request.isolation_level, now),
+                Some(_) => Err(ErrorCode::INVALID_REQUEST),
+                // Asked for more than once, a partition is refused once.
+                None => continue,
+            };
+            let found = found.map(|found| match found {
+                Found::At(offset, timestamp) => (offset, timestamp),
+                Found::Search(partition, search) => {
+                    searches.push(((topics.len(), partitions.len()), partition, search));
+                    (NONE, NONE)
+                }
+            });
+            partitions.push(answer(p.partition_index, found));
+        }
+        topics.push(partitions);
+    }
+    if !searches.is_empty() {
+        let searched = cx.broker.aside(move |_| {
+            let one = |(place, partition, search): (_, Arc<Partition>, Search)| {
+                (place, search.run(&partition, now))
+            };
+            Ok(searches.into_iter().map(one).collect::<Vec<_>>())
+        });
+        // Without an answer there is none for anybody.
+        for ((topic, partition), found) in searched.await.unwrap_or_default() {
+            let before: &mut ListOffsetsPartitionResponse = &mut topics[topic][partition];
+            *before = answer(before.partition_index, found);
+        }
+    }
+    let answered = request.topics.into_iter().zip(topics).filter(|(asked, partitions)| {
+        // One that was named before has its answers there.
+        asked.partitions.is_empty() || !partitions.is_empty()
+    });
+    let topics = answered
+        .map(|(asked, partitions)| ListOffsetsTopicResponse { name: asked.name, partitions })
         .collect();
     ListOffsetsResponse { throttle_time_ms: 0, topics }
 }
 
-fn answer(
-    cx: &Context<'_>,
-    topic: Result<Option<&Topic>, ErrorCode>,
-    asked: &ListOffsetsPartition,
-    isolation_level: i8,
-    now: Millis,
-) -> ListOffsetsPartitionResponse {
-    let (error_code, offset, timestamp) = match find(cx, topic, asked, isolation_level, now) {
+fn answer(partition_index: i32, found: Result<(Offset, Millis), ErrorCode>) -> ListOffsetsPartitionResponse {
+    let (error_code, offset, timestamp) = match found {
         Ok((offset, timestamp)) => (ErrorCode::NONE, offset, timestamp),
         Err(code) => (code, NONE, NONE),
     };
     ListOffsetsPartitionResponse {
-        partition_index: asked.partition_index,
+        partition_index,
         error_code,
         timestamp,
         offset,
@@ -94,7 +126,7 @@ fn find(
     asked: &ListOffsetsPartition,
     isolation_level: i8,
     now: Millis,
-) -> Result<(Offset, Millis), ErrorCode> {
+) -> Result<Found, ErrorCode> {
     let partition = partition_of(topic?, asked.partition_index)?;
     check_leader_epoch(asked.current_leader_epoch)?;
     let reader = partition.reader(now)?;
@@ -114,16 +146,26 @@ fn find(
     if cx.version < since {
         return Err(ErrorCode::UNSUPPORTED_VERSION);
     }
-    let broken = |error: quipu_storage::ReadError| partition.read_failed(&error);
     match asked.timestamp {
-        LATEST => Ok((end, NONE)),
-        EARLIEST | EARLIEST_LOCAL => Ok((reader.log_start_offset(), NONE)),
-        LATEST_TIERED | EARLIEST_PENDING_UPLOAD => Ok((NONE, NONE)),
-        MAX_TIMESTAMP => Ok(reader.max_timestamp(end).map_err(broken)?.unwrap_or((NONE, NONE))),
-        timestamp if timestamp >= 0 => {
-            Ok(reader.offset_for_timestamp(timestamp, end).map_err(broken)?.unwrap_or((NONE, NONE)))
+        LATEST => Ok(Found::At(end, NONE)),
+        EARLIEST | EARLIEST_LOCAL => Ok(Found::At(reader.log_start_offset(), NONE)),
+        LATEST_TIERED | EARLIEST_PENDING_UPLOAD => Ok(Found::At(NONE, NONE)),
+        timestamp if timestamp == MAX_TIMESTAMP || timestamp >= 0 => {
+            Ok(Found::Search(partition, Search { timestamp, end }))
         }
         _ => Err(ErrorCode::UNSUPPORTED_VERSION),
+    }
+}
+
+impl Search {
+    fn run(self, partition: &Arc<Partition>, now: Millis) -> Result<(Offset, Millis), ErrorCode> {
+        let Self { timestamp, end } = self;
+        let reader = partition.reader(now)?;
+        let found = match timestamp {
+            MAX_TIMESTAMP => reader.max_timestamp(end),
+            timestamp => reader.offset_for_timestamp(timestamp, end),
+        };
+        Ok(found.map_err(|error| partition.read_failed(&error))?.unwrap_or((NONE, NONE)))
     }
 }
 

@@ -47,13 +47,13 @@ pub struct Metrics {
     pub connections_opened: Counter,
     /// Connections that ended, for whatever reason.
     pub connections_closed: Counter,
-    /// Connections closed because of what the peer sent.
+    /// Connections closed by us: for what the peer sent or did not take, or because an acknowledgement had to be withheld.
     pub connections_failed: Counter,
     /// Connections turned away at `max.connections`.
     pub connections_refused: Counter,
-    /// Records appended by clients.
+    /// Records of batches from clients that the log took, those it knew already among them.
     pub records_in: Counter,
-    /// Bytes of batches appended by clients.
+    /// Bytes of the same.
     pub bytes_in: Counter,
     /// Bytes of batches fetched.
     pub bytes_out: Counter,

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Place;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use quipu_protocol::ErrorCode;
@@ -23,6 +24,8 @@ const SESSIONS_SINCE: i16 = 7;
 const INITIAL_EPOCH: i32 = 0;
 /// Epoch of a request that wants none, or closes the one it names.
 const FINAL_EPOCH: i32 = -1;
+/// Partitions that all sessions together remember at most, some hundred bytes each. Above it a client goes without one.
+const PARTITIONS_MAX: usize = 500_000;
 /// A session used less than this long ago is not given up (`min.incremental.fetch.session.eviction.ms`).
 const IDLE_BEFORE_EVICTION_MS: Millis = 120_000;
 
@@ -40,6 +43,32 @@ pub enum Opened {
 pub struct FetchSessions {
     slots: usize,
     sessions: Mutex<HashMap<i32, Arc<Mutex<State>>>>,
+    /// Of all sessions.
+    partitions: Arc<AtomicUsize>,
+}
+
+/// What a session has of [`PARTITIONS_MAX`].
+#[derive(Debug)]
+struct Share {
+    all: Arc<AtomicUsize>,
+    own: usize,
+}
+
+impl Share {
+    /// Takes as much as is needed in all; `false` if there is not that much.
+    fn becomes(&mut self, own: usize) -> bool {
+        let all = self.all.fetch_add(own, Ordering::Relaxed) + own;
+        let fits = own <= self.own || all - self.own <= PARTITIONS_MAX;
+        let given_back = if fits { std::mem::replace(&mut self.own, own) } else { own };
+        self.all.fetch_sub(given_back, Ordering::Relaxed);
+        fits
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.own, Ordering::Relaxed);
+    }
 }
 
 /// A handle on the session that a request belongs to.
@@ -58,6 +87,7 @@ struct State {
     last_used: Millis,
     /// In order of service: a partition that gave data goes to the end, so that none is starved by the limit.
     partitions: Vec<Entry>,
+    share: Share,
 }
 
 #[derive(Debug)]
@@ -82,7 +112,7 @@ impl Wanted {
 impl FetchSessions {
     /// Room for `slots` sessions.
     pub fn new(slots: usize) -> Self {
-        Self { slots, sessions: Mutex::default() }
+        Self { slots, sessions: Mutex::default(), partitions: Arc::default() }
     }
 
     /// Finds or makes the session of `request`, and takes in its changes.
@@ -121,6 +151,10 @@ impl FetchSessions {
             }
             sessions.remove(&id);
         }
+        let mut share = Share { all: Arc::clone(&self.partitions), own: 0 };
+        if !share.becomes(wanted.len()) {
+            return None;
+        }
         let id = loop {
             let id = (cx.broker.clock.random_u64() >> 33) as i32;
             if id != 0 && !sessions.contains_key(&id) {
@@ -132,6 +166,7 @@ impl FetchSessions {
             by_id: cx.version >= TOPIC_IDS_SINCE,
             last_used: now,
             partitions: wanted.iter().map(|wanted| Entry { wanted: wanted.clone(), told: None }).collect(),
+            share,
         }));
         sessions.insert(id, Arc::clone(&state));
         Some(Session { id, is_full: true, state })
@@ -151,7 +186,11 @@ impl FetchSessions {
             // The epoch after the last is 1 again: 0 would open a session.
             session.next_epoch = if session.next_epoch == i32::MAX { 1 } else { session.next_epoch + 1 };
             session.last_used = now;
-            session.take_changes(cx, request)?;
+            if let Err(code) = session.take_changes(cx, request) {
+                drop(session);
+                self.sessions.lock().remove(&request.session_id);
+                return Err(code);
+            }
             if session.partitions.is_empty() {
                 // Nothing is left to remember: the session ends, as in Kafka.
                 drop(session);
@@ -205,7 +244,9 @@ impl State {
                 !(same && topic.partitions.contains(&wanted.index))
             });
         }
-        Ok(())
+        // As when it adds too much by itself.
+        let fits = self.share.becomes(self.partitions.len());
+        if fits { Ok(()) } else { Err(ErrorCode::FETCH_SESSION_ID_NOT_FOUND) }
     }
 }
 
@@ -278,4 +319,22 @@ fn all_wanted(cx: &Context<'_>, request: &FetchRequest<'_>) -> Vec<Wanted> {
             topic.partitions.iter().map(|asked| Wanted::resolve(cx, &topic.topic, topic.topic_id, asked))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_sessions_together_remember_so_much_and_no_more() {
+        let all = Arc::default();
+        let share = || Share { all: Arc::clone(&all), own: 0 };
+        let (mut one, mut other) = (share(), share());
+        assert!(one.becomes(PARTITIONS_MAX - 10));
+        assert!(other.becomes(10));
+        assert!(!other.becomes(11) && !one.becomes(PARTITIONS_MAX - 9));
+        assert!(one.becomes(5) && other.becomes(11));
+        drop((one, other));
+        assert_eq!(all.load(Ordering::Relaxed), 0);
+    }
 }
