@@ -27,6 +27,8 @@ pub enum FrameError {
         bytes: usize,
         /// What it may send.
         limit: usize,
+        /// No config raises that limit.
+        is_fixed: bool,
     },
     /// The first bytes are a TLS hello.
     Tls,
@@ -46,9 +48,13 @@ impl fmt::Display for FrameError {
                     "a frame of {length} bytes, too short for a request header; is this a Kafka client?"
                 )
             }
-            Self::TooLarge { bytes, limit } => write!(
+            Self::TooLarge { bytes, limit, is_fixed: false } => write!(
                 f,
                 "a frame of {bytes} bytes, above the limit of {limit}; if the client is right, raise socket.request.max.bytes"
+            ),
+            Self::TooLarge { bytes, limit, is_fixed: true } => write!(
+                f,
+                "a frame of {bytes} bytes, above the limit of {limit} for whatever is no Produce; ask for less at once"
             ),
             Self::Tls => f.write_str(
                 "a TLS hello on a plaintext listener; set security.protocol=PLAINTEXT in the client",
@@ -85,7 +91,7 @@ pub fn frame_bytes(bytes: &[u8], limits: FrameLimits) -> Result<Option<usize>, F
         Some(_) => limits.other_bytes.min(limits.produce_bytes),
     };
     if length > limit {
-        return Err(FrameError::TooLarge { bytes: length, limit });
+        return Err(FrameError::TooLarge { bytes: length, limit, is_fixed: limit < limits.produce_bytes });
     }
     Ok(Some(4 + length))
 }
@@ -109,14 +115,17 @@ mod tests {
     #[test]
     fn the_limit_depends_on_the_request() {
         assert_eq!(frame_bytes(&frame(500, 0), LIMITS), Ok(Some(504)));
-        assert_eq!(frame_bytes(&frame(500, 1), LIMITS), Err(FrameError::TooLarge { bytes: 500, limit: 100 }));
+        assert_eq!(
+            frame_bytes(&frame(500, 1), LIMITS),
+            Err(FrameError::TooLarge { bytes: 500, limit: 100, is_fixed: true })
+        );
         assert_eq!(
             frame_bytes(&frame(1_001, 0), LIMITS),
-            Err(FrameError::TooLarge { bytes: 1_001, limit: 1_000 })
+            Err(FrameError::TooLarge { bytes: 1_001, limit: 1_000, is_fixed: false })
         );
         assert_eq!(
             frame_bytes(&i32::MAX.to_be_bytes(), LIMITS),
-            Err(FrameError::TooLarge { bytes: i32::MAX as usize, limit: 1_000 }),
+            Err(FrameError::TooLarge { bytes: i32::MAX as usize, limit: 1_000, is_fixed: false }),
             "refused before its key has come"
         );
     }

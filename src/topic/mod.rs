@@ -27,7 +27,7 @@ use fault::{Fault, Faults};
 pub use partition::{AppendFailure, LEADER_EPOCH, Partition};
 pub use turn::Turn;
 
-/// Kafka's internal topics; clients see them but do not create, fill or delete them.
+/// Kafka's internal topics; clients see them but do not fill or delete them.
 pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
 /// Where transaction coordinators keep their state.
 pub const TRANSACTIONS_TOPIC: &str = "__transaction_state";

@@ -68,7 +68,7 @@ pub(super) const KEYS: &[ConfigKey] = &[
     key("producer.purgatory.purge.interval.requests", Int, Some("1000"), Any)
         .doc("Requests after which Kafka clears finished produces out of its waiting list."),
     key("queued.max.request.bytes", Long, Some("-1"), Any).acts()
-        .doc("Bytes of requests in memory above which no more are read; negative is no limit."),
+        .doc("Bytes of requests larger than 64 KiB in memory above which no more are read; negative is 512 MiB."),
     key("queued.max.requests", Int, Some("500"), AtLeast(1))
         .doc("Requests of Kafka between network and working threads."),
     key("quota.window.num", Int, Some("11"), AtLeast(1)).not_yet(QUOTAS)
@@ -86,7 +86,7 @@ pub(super) const KEYS: &[ConfigKey] = &[
     key("socket.receive.buffer.bytes", Int, Some("102400"), Any).not_yet("the system's own size holds")
         .doc("Receive buffer of a connection; -1 leaves it to the system."),
     key("socket.request.max.bytes", Int, Some("104857600"), AtLeast(1)).acts()
-        .doc("Largest request; a larger one closes the connection."),
+        .doc("Largest Produce request; a larger one closes the connection. Other requests have at most 4 MiB."),
     key("socket.send.buffer.bytes", Int, Some("102400"), Any).not_yet("the system's own size holds")
         .doc("Send buffer of a connection; -1 leaves it to the system."),
     key("telemetry.max.bytes", Int, Some("1048576"), AtLeast(1)).not_yet(TELEMETRY)
