@@ -127,7 +127,14 @@ fn nobody() -> Committer {
 }
 
 fn commit(offset: i64) -> Vec<CommitRequest> {
-    vec![CommitRequest { topic: "t".into(), partition: 0, offset, leader_epoch: -1, metadata: "".into() }]
+    vec![CommitRequest {
+        topic: "t".into(),
+        topic_id: Uuid([7; 16]),
+        partition: 0,
+        offset,
+        leader_epoch: -1,
+        metadata: "".into(),
+    }]
 }
 
 fn committed(groups: &GroupCoordinator, group_id: &str) -> Option<i64> {

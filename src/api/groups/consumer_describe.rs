@@ -106,7 +106,7 @@ fn member(cx: &Context<'_>, view: &ConsumerMemberView) -> Member<'static> {
         subscribed_topic_names: subscription.topics.iter().map(|name| text(name)).collect(),
         // Kafka has the empty text where there is none.
         subscribed_topic_regex: Some(maybe_text(subscription.regex.as_ref()).unwrap_or_default()),
-        assignment: assignment(cx, &current.assigned),
+        assignment: assignment(cx, &current.assigned.partitions()),
         target_assignment: assignment(cx, target),
         member_type: if subscription.classic.is_some() { CLASSIC_MEMBER } else { CONSUMER_MEMBER },
     }

@@ -8,9 +8,13 @@ use quipu_protocol::message::consumer_group_heartbeat::{
 use quipu_protocol::message::delete_groups::DeleteGroupsRequest;
 use quipu_protocol::message::describe_groups::DescribeGroupsRequest;
 use quipu_protocol::message::list_groups::ListGroupsRequest;
+use quipu_protocol::message::offset_commit::{
+    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
 
 use super::tests::{join, open, with_broker};
 use super::*;
+use crate::api::offsets::offset_commit;
 use crate::broker::{Broker, CreateTopic};
 use quipu_storage::disk::MemoryDisk;
 
@@ -86,6 +90,55 @@ fn a_member_joins_is_shown_and_leaves() {
         assert!(
             list_groups(&Context::of_test(&broker, 5), ListGroupsRequest::default()).await.groups.is_empty()
         );
+    });
+}
+
+/// What OffsetCommit tells the member of these partitions, by name up to version 9 and by id from version 10.
+async fn commit(broker: &Arc<Broker>, version: i16, epoch: i32, partitions: &[i32]) -> Vec<ErrorCode> {
+    let topic_id = broker.topics.by_name("t").unwrap().id();
+    let partition = |&partition_index: &i32| OffsetCommitRequestPartition {
+        partition_index,
+        committed_offset: 1,
+        ..Default::default()
+    };
+    let topic = OffsetCommitRequestTopic {
+        name: if version < 10 { "t".into() } else { "".into() },
+        topic_id: if version < 10 { Default::default() } else { topic_id },
+        partitions: partitions.iter().map(partition).collect(),
+    };
+    let request = OffsetCommitRequest {
+        group_id: "g".into(),
+        generation_id_or_member_epoch: epoch,
+        member_id: "m".into(),
+        topics: vec![topic],
+        ..Default::default()
+    };
+    let answer = offset_commit(&Context::of_test(broker, version), request).await;
+    answer.topics[0].partitions.iter().map(|partition| partition.error_code).collect()
+}
+
+#[test]
+fn o1_offsets_are_committed_in_an_older_epoch_by_name_and_by_id() {
+    with_broker(|broker| async move {
+        beat(&broker, joining()).await;
+        beat(&broker, ConsumerGroupHeartbeatRequest { member_id: "n".into(), ..joining() }).await;
+        let kept = beat(&broker, quiet(1)).await.assignment.unwrap().topic_partitions;
+        let (kept_one, other) = (kept[0].partitions[0], 1 - kept[0].partitions[0]);
+        let owned = kept
+            .into_iter()
+            .map(|topic| TopicPartitions { topic_id: topic.topic_id, partitions: topic.partitions });
+        let revoked = ConsumerGroupHeartbeatRequest { topic_partitions: Some(owned.collect()), ..quiet(1) };
+        assert_eq!(beat(&broker, revoked).await.member_epoch, 2);
+        let stale = ErrorCode::STALE_MEMBER_EPOCH;
+        for version in [9, 10] {
+            assert_eq!(commit(&broker, version, 1, &[kept_one]).await, [ErrorCode::NONE]);
+            assert_eq!(commit(&broker, version, 1, &[other]).await, [stale]);
+            // One refuses all, but what does not exist is called so.
+            let all = commit(&broker, version, 1, &[kept_one, 7, other]).await;
+            assert_eq!(all, [stale, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, stale]);
+            assert_eq!(commit(&broker, version, 0, &[kept_one]).await, [stale]);
+        }
+        assert_eq!(commit(&broker, 8, 1, &[kept_one]).await, [ErrorCode::UNSUPPORTED_VERSION]);
     });
 }
 

@@ -43,8 +43,8 @@ impl Commits {
         id: Option<Uuid>,
         partitions: impl Iterator<Item = Asked<'a>>,
     ) {
-        let (name, count, unknown) = match self.refused {
-            Some(code) => (shared(name), 0, code),
+        let (name, topic_id, count, unknown) = match self.refused {
+            Some(code) => (shared(name), Uuid::ZERO, 0, code),
             None => resolve(cx, name, id),
         };
         let requests = &mut self.requests;
@@ -54,6 +54,7 @@ impl Commits {
             }
             requests.push(CommitRequest {
                 topic: name.clone(),
+                topic_id,
                 partition: asked.partition,
                 offset: asked.offset,
                 leader_epoch: asked.leader_epoch,
@@ -78,19 +79,20 @@ impl Commits {
     }
 }
 
-/// The topic's name, how many partitions it has (0 if it does not exist or is not for the client), and what to call one
-/// that it lacks.
-fn resolve(cx: &Context<'_>, name: &str, id: Option<Uuid>) -> (Arc<str>, i32, ErrorCode) {
+/// The topic's name and id, how many partitions it has (0 if it does not exist or is not for the client), and what to
+/// call one that it lacks.
+fn resolve(cx: &Context<'_>, name: &str, id: Option<Uuid>) -> (Arc<str>, Uuid, i32, ErrorCode) {
     let topics = cx.broker.groups.topics();
     let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
     let name = match id.map(|id| topics.name_of(id)) {
         None => shared(name),
         Some(Some(name)) => name,
-        Some(None) => return (shared(""), 0, ErrorCode::UNKNOWN_TOPIC_ID),
+        Some(None) => return (shared(""), Uuid::ZERO, 0, ErrorCode::UNKNOWN_TOPIC_ID),
     };
     if let Err(code) = cx.permit(Operation::Read, ResourceType::Topic, &name) {
-        return (name, 0, code);
+        return (name, Uuid::ZERO, 0, code);
     }
     let count = topics.partitions(&name).unwrap_or(0);
-    (name, count, unknown)
+    let id = id.or_else(|| topics.id_of(&name)).unwrap_or(Uuid::ZERO);
+    (name, id, count, unknown)
 }

@@ -24,7 +24,7 @@ use bytes::Bytes;
 use quipu_protocol::error_code::ErrorCode;
 
 use self::classic::{Classic, State};
-use self::consumer::{Beat, BeatReply, Consumer, ConsumerRecord, Refused};
+use self::consumer::{Admitted, Beat, BeatReply, Consumer, ConsumerRecord, Refused};
 use self::migrate::Converted;
 use self::offsets::{CommitRequest, Committed, Offsets, RetentionFrom};
 use super::doors::TopicLookup;
@@ -466,7 +466,7 @@ impl Group {
     ///
     /// Errors for the whole request (Kafka's ClassicGroup.validateOffsetCommit): `UNKNOWN_MEMBER_ID`,
     /// `FENCED_INSTANCE_ID`, `ILLEGAL_GENERATION`, `REBALANCE_IN_PROGRESS`; for a consumer group `UNKNOWN_MEMBER_ID`,
-    /// `STALE_MEMBER_EPOCH`, or `UNSUPPORTED_VERSION` unless the client `knows_epochs` (OffsetCommit 9).
+    /// `STALE_MEMBER_EPOCH` when the member was in that epoch before it got one of these partitions, or `UNSUPPORTED_VERSION` unless the client `knows_epochs` (OffsetCommit 9).
     pub fn commit(
         &mut self,
         now: Now,
@@ -476,12 +476,12 @@ impl Group {
         knows_epochs: bool,
         settings: &GroupSettings,
     ) -> Result<(Vec<ErrorCode>, Step), ErrorCode> {
-        match self.kind() {
-            GroupKind::Classic => self.classic.admit_commit(now, member)?,
+        let admitted = match self.kind() {
+            GroupKind::Classic => self.classic.admit_commit(now, member).map(|()| Admitted::All)?,
             GroupKind::Consumer => self.consumer.admit_commit(member, knows_epochs)?,
-        }
-        let (codes, records) =
-            Offsets::commit(requests, settings.offset_metadata_bytes_max, retention_ms, now.wall);
+        };
+        let limit = settings.offset_metadata_bytes_max;
+        let (codes, records) = Offsets::commit(requests, limit, retention_ms, now.wall, &admitted)?;
         Ok((codes, Step { records, ..Step::default() }))
     }
 
@@ -495,11 +495,13 @@ impl Group {
         requests: Vec<CommitRequest>,
         settings: &GroupSettings,
     ) -> Result<(Vec<ErrorCode>, Vec<Record>), ErrorCode> {
-        match self.kind() {
-            GroupKind::Classic => self.classic.admit_transactional_commit(now, member)?,
+        let admitted = match self.kind() {
+            GroupKind::Classic => {
+                self.classic.admit_transactional_commit(now, member).map(|()| Admitted::All)?
+            }
             GroupKind::Consumer => self.consumer.admit_transactional_commit(member)?,
-        }
-        Ok(Offsets::commit(requests, settings.offset_metadata_bytes_max, None, now.wall))
+        };
+        Offsets::commit(requests, settings.offset_metadata_bytes_max, None, now.wall, &admitted)
     }
 
     /// Whether a client that may name a member may read offsets.

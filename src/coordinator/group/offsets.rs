@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use quipu_protocol::error_code::ErrorCode;
+use quipu_protocol::primitives::Uuid;
 
 use super::Record;
+use super::consumer::Admitted;
 use crate::coordinator::Millis;
 
 /// One committed offset.
@@ -28,6 +30,8 @@ pub struct Committed {
 pub struct CommitRequest {
     /// Topic name.
     pub topic: Arc<str>,
+    /// Id of the topic that has this name now.
+    pub topic_id: Uuid,
     /// Partition.
     pub partition: i32,
     /// The next offset to read.
@@ -80,13 +84,15 @@ impl Offsets {
         self.by_topic.iter()
     }
 
-    /// Turns accepted commits into records; the answer has one error code per request, in order.
+    /// Turns accepted commits into records; the answer has one error code per request, in order. One that is not
+    /// `admitted` is an error for all of them.
     pub(crate) fn commit(
         requests: Vec<CommitRequest>,
         metadata_max: usize,
         retention_ms: Option<Millis>,
         wall: Millis,
-    ) -> (Vec<ErrorCode>, Vec<Record>) {
+        admitted: &Admitted,
+    ) -> Result<(Vec<ErrorCode>, Vec<Record>), ErrorCode> {
         let mut codes = Vec::with_capacity(requests.len());
         let mut records = Vec::with_capacity(requests.len());
         for request in requests {
@@ -94,6 +100,7 @@ impl Offsets {
                 codes.push(ErrorCode::OFFSET_METADATA_TOO_LARGE);
                 continue;
             }
+            admitted.check(request.topic_id, request.partition)?;
             codes.push(ErrorCode::NONE);
             let value = Committed {
                 offset: request.offset,
@@ -108,7 +115,7 @@ impl Offsets {
                 value: Some(value),
             });
         }
-        (codes, records)
+        Ok((codes, records))
     }
 
     /// Tombstones for what is committed, or may be by an open transaction, in the partitions for which `is_gone` holds.
@@ -254,7 +261,24 @@ mod tests {
     use super::*;
 
     fn request(topic: &str, partition: i32, offset: i64, metadata: &str) -> CommitRequest {
-        CommitRequest { topic: topic.into(), partition, offset, leader_epoch: 3, metadata: metadata.into() }
+        CommitRequest {
+            topic: topic.into(),
+            topic_id: Uuid::ZERO,
+            partition,
+            offset,
+            leader_epoch: 3,
+            metadata: metadata.into(),
+        }
+    }
+
+    /// As anybody.
+    fn commit(
+        requests: Vec<CommitRequest>,
+        metadata_max: usize,
+        retention_ms: Option<Millis>,
+        wall: Millis,
+    ) -> (Vec<ErrorCode>, Vec<Record>) {
+        Offsets::commit(requests, metadata_max, retention_ms, wall, &Admitted::All).unwrap()
     }
 
     fn replay(offsets: &mut Offsets, records: &[Record]) {
@@ -266,7 +290,7 @@ mod tests {
 
     fn with(requests: Vec<CommitRequest>, retention: Option<Millis>, wall: Millis) -> Offsets {
         let mut offsets = Offsets::default();
-        let (_, records) = Offsets::commit(requests, 4096, retention, wall);
+        let (_, records) = commit(requests, 4096, retention, wall);
         replay(&mut offsets, &records);
         offsets
     }
@@ -282,12 +306,11 @@ mod tests {
     #[test]
     fn metadata_over_the_limit_is_refused_for_its_partition_only() {
         let (codes, records) =
-            Offsets::commit(vec![request("t", 0, 1, "12345"), request("t", 1, 1, "1234")], 4, None, 0);
+            commit(vec![request("t", 0, 1, "12345"), request("t", 1, 1, "1234")], 4, None, 0);
         assert_eq!(codes, [ErrorCode::OFFSET_METADATA_TOO_LARGE, ErrorCode::NONE]);
         assert_eq!(records.len(), 1);
         // Four units of UTF-16, twelve bytes.
-        let (codes, _) =
-            Offsets::commit(vec![request("t", 0, 1, "\u{6f22}\u{5b57}\u{6f22}\u{5b57}")], 4, None, 0);
+        let (codes, _) = commit(vec![request("t", 0, 1, "\u{6f22}\u{5b57}\u{6f22}\u{5b57}")], 4, None, 0);
         assert_eq!(codes, [ErrorCode::NONE]);
     }
 
@@ -337,7 +360,7 @@ mod tests {
     #[test]
     fn t10_of_several_commits_the_last_one_made_wins_whichever_transaction_ends_last() {
         let pend = |offsets: &mut Offsets, producer, offset| {
-            let (_, records) = Offsets::commit(vec![request("t", 0, offset, "")], 4096, None, 0);
+            let (_, records) = commit(vec![request("t", 0, offset, "")], 4096, None, 0);
             let Record::Offset { topic, partition, value: Some(value) } = &records[0] else { panic!() };
             offsets.pend(producer, topic, *partition, value.clone());
         };
@@ -350,7 +373,7 @@ mod tests {
         assert_eq!(offsets.get("t", 0).unwrap().offset, 20);
 
         pend(&mut offsets, 1, 30);
-        let (_, records) = Offsets::commit(vec![request("t", 0, 40, "")], 4096, None, 0);
+        let (_, records) = commit(vec![request("t", 0, 40, "")], 4096, None, 0);
         replay(&mut offsets, &records);
         offsets.end_transaction(1, true);
         assert_eq!(offsets.get("t", 0).unwrap().offset, 40);

@@ -276,12 +276,23 @@ impl Sim {
 
     pub(crate) fn commit(&mut self, member_id: &str, generation: i32, offset: i64) -> Result<(), ErrorCode> {
         let committer = Committer { member_id: member_id.into(), instance_id: None, generation };
-        let request =
-            CommitRequest { topic: "t".into(), partition: 0, offset, leader_epoch: -1, metadata: "".into() };
+        let request = self.offset("t", 0, offset);
         let (codes, step) =
             self.group.commit(self.now, &committer, vec![request], None, true, &self.settings)?;
         assert_eq!(codes, [ErrorCode::NONE]);
         self.advance(step)
+    }
+
+    /// A commit of one partition, by a client that knows the topic's id.
+    pub(crate) fn offset(&self, topic: &str, partition: i32, offset: i64) -> CommitRequest {
+        CommitRequest {
+            topic: topic.into(),
+            topic_id: self.topics.id_of(topic).unwrap_or_default(),
+            partition,
+            offset,
+            leader_epoch: -1,
+            metadata: "".into(),
+        }
     }
 
     pub(crate) fn committed(&self) -> Option<i64> {

@@ -10,7 +10,8 @@
 //! 6  ConsumerGroupTargetAssignmentMetadata  group: epoch: int32
 //! 7  ConsumerGroupTargetAssignmentMember  group, member: [topic: uuid · [int32]]
 //! 8  ConsumerGroupCurrentMemberAssignment group, member: epoch: int32 · previous epoch: int32 · state: int8 ·
-//!                                         assigned: [topic: uuid · [int32]] · revoking: the same
+//!                                         assigned: [topic: uuid · [int32] · tag 0: epochs: [int32]] ·
+//!                                         revoking: the same
 //! 16 ConsumerGroupRegularExpression       group, expression: topics: [string] · version: int64 · time: int64
 //! ```
 
@@ -22,7 +23,7 @@ use super::{Input, Output, RecordError};
 use crate::coordinator::assign::Partitions;
 use crate::coordinator::group::classic::Protocol;
 use crate::coordinator::group::consumer::{
-    ClassicMember, ConsumerRecord, Current, GroupEpoch, Progress, Resolved, Subscription,
+    ClassicMember, ConsumerRecord, Current, GroupEpoch, Held, Progress, Resolved, Subscription,
 };
 
 const EPOCH: i16 = 3;
@@ -87,8 +88,8 @@ pub(super) fn encode(group: &str, record: &ConsumerRecord) -> Result<Encoded, Re
                 out.int32(current.epoch);
                 out.int32(current.previous_epoch);
                 out.0.push(current.progress as u8);
-                out.partitions(&current.assigned);
-                out.partitions(&current.revoking);
+                out.held(&current.assigned);
+                out.held(&current.revoking);
                 out.varint(0);
             }
             (key(CURRENT, Some(id))?, value.is_some())
@@ -223,8 +224,9 @@ fn decode_classic(mut field: Input<'_>) -> Result<ClassicMember, RecordError> {
 }
 
 fn decode_current(mut value: Input<'_>) -> Result<Current, RecordError> {
+    let epoch = value.int32()?;
     Ok(Current {
-        epoch: value.int32()?,
+        epoch,
         previous_epoch: value.int32()?,
         progress: match value.chunk::<1>()? {
             [1] => Progress::Unrevoked,
@@ -232,8 +234,8 @@ fn decode_current(mut value: Input<'_>) -> Result<Current, RecordError> {
             // Kafka calls what it does not know so too, until the member is heard of.
             _ => Progress::Stable,
         },
-        assigned: value.partitions()?,
-        revoking: value.partitions()?,
+        assigned: value.held(epoch)?,
+        revoking: value.held(epoch)?,
     })
 }
 
@@ -284,6 +286,26 @@ impl Output {
             self.varint(0);
         }
     }
+
+    fn held(&mut self, held: &Held) {
+        let topics = held.topics();
+        self.compact_length(topics.len());
+        for (topic, of) in topics {
+            self.0.extend_from_slice(&topic.0);
+            self.int32s(of.keys());
+            let mut epochs = Output::default();
+            epochs.int32s(of.values());
+            // One tag, number 0.
+            self.0.extend_from_slice(&[1, 0]);
+            self.varint(u32::try_from(epochs.0.len()).unwrap_or(u32::MAX));
+            self.0.extend_from_slice(&epochs.0);
+        }
+    }
+
+    fn int32s<'a>(&mut self, all: impl ExactSizeIterator<Item = &'a i32>) {
+        self.compact_length(all.len());
+        all.for_each(|value| self.int32(*value));
+    }
 }
 
 impl Input<'_> {
@@ -301,6 +323,33 @@ impl Input<'_> {
             self.skip_tags()?;
         }
         Ok(all)
+    }
+
+    /// Partitions with epochs. Where there are none (before Kafka 4.3) it is that of the member, so that nothing older
+    /// may be committed.
+    fn held(&mut self, member_epoch: i32) -> Result<Held, RecordError> {
+        let mut all = Held::default();
+        for _ in 0..self.count()? {
+            let topic = Uuid(self.chunk()?);
+            let partitions = self.int32s()?.ok_or(RecordError::Malformed)?;
+            let mut epochs = None;
+            self.tags(|tag, mut field| {
+                if tag == 0 {
+                    epochs = field.int32s()?;
+                }
+                Ok(())
+            })?;
+            let epochs = epochs.filter(|epochs| epochs.len() == partitions.len());
+            let epochs = epochs.unwrap_or_else(|| vec![member_epoch.max(0); partitions.len()]);
+            for (partition, epoch) in partitions.into_iter().zip(epochs) {
+                all.insert(topic, partition, epoch);
+            }
+        }
+        Ok(all)
+    }
+
+    fn int32s(&mut self) -> Result<Option<Vec<i32>>, RecordError> {
+        self.nullable_count()?.map(|count| (0..count).map(|_| self.int32()).collect()).transpose()
     }
 }
 
@@ -336,10 +385,57 @@ mod tests {
             epoch: 2,
             previous_epoch: 1,
             progress: Progress::Unrevoked,
-            assigned: Partitions::default(),
-            revoking: partitions,
+            assigned: Held::default(),
+            revoking: Held::since(&partitions, 2),
         };
         bytes(ConsumerRecord::Current("m".into(), Some(Arc::new(current))));
+    }
+
+    /// As the schema of Kafka 4.3 has it (KIP-1251).
+    #[test]
+    fn what_a_member_has_is_kept_with_its_epochs() {
+        let topic = Uuid([7; 16]);
+        let current = Current {
+            epoch: 5,
+            previous_epoch: 4,
+            progress: Progress::Unrevoked,
+            assigned: [(topic, 0, 3), (topic, 2, 5)].into_iter().collect(),
+            revoking: [(topic, 1, 4)].into_iter().collect(),
+        };
+        let (key, value) = bytes(ConsumerRecord::Current("m".into(), Some(Arc::new(current.clone()))));
+        let fields = |assigned: &[u8], revoking: &[u8]| {
+            let mut out = b"\0\0\0\0\0\x05\0\0\0\x04\x01\x02".to_vec();
+            out.extend(topic.0);
+            out.extend(b"\x03\0\0\0\0\0\0\0\x02");
+            out.extend(assigned);
+            out.push(2);
+            out.extend(topic.0);
+            out.extend(b"\x02\0\0\0\x01");
+            out.extend(revoking);
+            out.push(0);
+            out
+        };
+        let written = fields(b"\x01\0\x09\x03\0\0\0\x03\0\0\0\x05", b"\x01\0\x05\x02\0\0\0\x04");
+        assert_eq!(value.unwrap(), written);
+
+        // Without them, with none, or with another number of them: the member's own, so that nothing older is taken.
+        let read = |value: &[u8]| match records::decode(&key, Some(value)).unwrap().unwrap().1 {
+            Record::Consumer(ConsumerRecord::Current(_, Some(current))) => (*current).clone(),
+            other => panic!("{other:?}"),
+        };
+        let of_member = Current {
+            assigned: Held::since(&current.assigned.partitions(), 5),
+            revoking: Held::since(&current.revoking.partitions(), 5),
+            ..current
+        };
+        assert_eq!(read(&fields(b"\0", b"\0")), of_member);
+        assert_eq!(read(&fields(b"\x01\0\x01\0", b"\x01\0\x09\x03\0\0\0\x01\0\0\0\x01")), of_member);
+        let mut away = fields(b"\0", b"\0");
+        away[2..6].copy_from_slice(&(-2i32).to_be_bytes());
+        assert_eq!(read(&away).assigned.epoch_of(topic, 0), Some(0));
+        for cut in 0..written.len() - 1 {
+            assert!(records::decode(&key, Some(&written[..cut])).is_err(), "{cut}");
+        }
     }
 
     /// What Kafka 4.3.1 writes for the same member.

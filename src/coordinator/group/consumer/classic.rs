@@ -13,7 +13,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use quipu_protocol::error_code::ErrorCode;
 
-use super::{Consumer, ConsumerRecord, Current, Member, MemberId, Progress, Subscription};
+use super::{Consumer, ConsumerRecord, Current, Held, Member, MemberId, Progress, Subscription};
 use crate::coordinator::assign::Partitions;
 use crate::coordinator::doors::TopicLookup;
 use crate::coordinator::group::classic::{CONSUMER, JoinRequest, Leaving, Protocol, SyncRequest};
@@ -189,7 +189,8 @@ impl Consumer {
             self.await_rejoin(now, id, rebalance_timeout_ms);
             return Err(ErrorCode::REBALANCE_IN_PROGRESS);
         }
-        let assignment = embedded::write_assignment(classic.version(), &member.current.assigned, topics);
+        let assignment =
+            embedded::write_assignment(classic.version(), &member.current.assigned.partitions(), topics);
         let reply = SyncReply {
             error: ErrorCode::NONE,
             protocol_type: request.protocol_type.clone(),
@@ -331,8 +332,8 @@ pub(crate) fn converted(
         epoch,
         previous_epoch: epoch,
         progress: Progress::Stable,
-        assigned: assigned.clone(),
-        revoking: Partitions::default(),
+        assigned: Held::since(&assigned, epoch),
+        revoking: Held::default(),
     };
     [
         ConsumerRecord::Member(id.clone(), Some(Arc::new(subscription))),

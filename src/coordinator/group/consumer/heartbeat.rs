@@ -170,7 +170,7 @@ impl Consumer {
             member_id: id.clone(),
             epoch: after.epoch,
             heartbeat_interval_ms: times.heartbeat_interval_ms,
-            assignment: is_news.then(|| after.assigned.clone()),
+            assignment: is_news.then(|| after.assigned.partitions()),
         })
     }
 
@@ -376,7 +376,7 @@ fn admit_epoch(current: &Current, beat: &Beat) -> Result<(), Refused> {
         return Ok(());
     }
     let lost = beat.epoch == current.previous_epoch
-        && beat.owned.as_ref().is_some_and(|owned| owned.is_subset(&current.assigned));
+        && beat.owned.as_ref().is_some_and(|owned| current.assigned.contains_all(owned));
     if beat.epoch < current.epoch && lost {
         return Ok(());
     }

@@ -7,9 +7,9 @@ use quipu_protocol::error_code::ErrorCode;
 use super::heartbeat::tombstones;
 use super::target::Draft;
 use super::{
-    Beat, Consumer, ConsumerRecord, Current, GroupEpoch, LEAVE_STATIC, Member, MemberId, Progress, Refused,
+    Beat, Consumer, ConsumerRecord, Current, GroupEpoch, Held, LEAVE_STATIC, Member, MemberId, Progress,
+    Refused,
 };
-use crate::coordinator::assign::Partitions;
 use crate::coordinator::group::Record;
 use crate::coordinator::group::timers::Timer;
 
@@ -25,7 +25,9 @@ impl Consumer {
         let current = Current {
             epoch: LEAVE_STATIC,
             previous_epoch: member.current.epoch,
-            revoking: Partitions::default(),
+            // Whoever takes its place may commit what it has read, whatever the epoch was.
+            assigned: Held::since(&member.current.assigned.partitions(), 0),
+            revoking: Held::default(),
             ..(*member.current).clone()
         };
         let record = ConsumerRecord::Current(beat.member_id.clone(), Some(Arc::new(current)));

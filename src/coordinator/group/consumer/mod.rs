@@ -23,6 +23,7 @@
 mod classic;
 mod expire;
 mod heartbeat;
+mod held;
 mod leave;
 mod reconcile;
 mod subscription;
@@ -43,6 +44,7 @@ use quipu_protocol::primitives::Uuid;
 pub use self::classic::ClassicMember;
 pub(crate) use self::classic::{ClassicView, converted};
 pub use self::heartbeat::{Beat, BeatReply};
+pub use self::held::Held;
 pub use self::view::{ConsumerMemberView, ConsumerView};
 
 use super::timers::{Timer, Timers};
@@ -151,9 +153,9 @@ pub struct Current {
     /// Where it is on its way.
     pub progress: Progress,
     /// What it may read.
-    pub assigned: Partitions,
+    pub assigned: Held,
     /// What it has to give up, and counts as its own until then.
-    pub revoking: Partitions,
+    pub revoking: Held,
 }
 
 /// The topics that a regular expression stands for.
@@ -326,24 +328,33 @@ impl Consumer {
         }
     }
 
-    /// Whether these offsets may be committed by a client that `knows_epochs` (OffsetCommit 9).
-    pub(crate) fn admit_commit(&self, committer: &Committer, knows_epochs: bool) -> Result<(), ErrorCode> {
+    /// Which offsets may be committed by a client that `knows_epochs` (OffsetCommit 9).
+    pub(crate) fn admit_commit(
+        &self,
+        committer: &Committer,
+        knows_epochs: bool,
+    ) -> Result<Admitted, ErrorCode> {
         if committer.generation < 0 && self.members.is_empty() {
-            return Ok(());
+            return Ok(Admitted::All);
         }
         let member = self.members.get(&committer.member_id).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
         if !knows_epochs && member.subscription.classic.is_none() {
             return Err(ErrorCode::UNSUPPORTED_VERSION);
         }
-        member.admit_epoch(committer.generation)
+        let epoch = committer.generation;
+        if epoch < member.current.epoch {
+            let (current, refusal) = (member.current.clone(), member.epoch_refusal());
+            return Ok(Admitted::HeldSince { epoch, current, refusal });
+        }
+        member.admit_epoch(epoch).map(|()| Admitted::All)
     }
 
     /// As [`Self::admit_commit`], for what is committed in a transaction: old producers do not know the member that they
     /// commit for.
-    pub(crate) fn admit_transactional_commit(&self, committer: &Committer) -> Result<(), ErrorCode> {
+    pub(crate) fn admit_transactional_commit(&self, committer: &Committer) -> Result<Admitted, ErrorCode> {
         let Committer { member_id, instance_id, generation } = committer;
         if *generation < 0 && member_id.is_empty() && instance_id.is_none() {
-            return Ok(());
+            return Ok(Admitted::All);
         }
         self.admit_commit(committer, true)
     }
@@ -396,10 +407,45 @@ impl Consumer {
 
 impl Member {
     fn admit_epoch(&self, epoch: i32) -> Result<(), ErrorCode> {
+        if epoch == self.current.epoch { Ok(()) } else { Err(self.epoch_refusal()) }
+    }
+
+    /// What a member is told that names another epoch than its own.
+    fn epoch_refusal(&self) -> ErrorCode {
         match self.subscription.classic {
-            _ if epoch == self.current.epoch => Ok(()),
-            Some(_) => Err(ErrorCode::ILLEGAL_GENERATION),
-            None => Err(ErrorCode::STALE_MEMBER_EPOCH),
+            Some(_) => ErrorCode::ILLEGAL_GENERATION,
+            None => ErrorCode::STALE_MEMBER_EPOCH,
+        }
+    }
+}
+
+/// Which partitions a member may commit offsets of (Kafka's CommitPartitionValidator).
+#[derive(Debug)]
+pub(crate) enum Admitted {
+    /// All.
+    All,
+    /// Those that the member has had since this epoch of its own, or before (KIP-1251): it is behind, and nobody else
+    /// has read them meanwhile.
+    HeldSince {
+        /// The epoch that it names.
+        epoch: i32,
+        /// What it has.
+        current: Arc<Current>,
+        /// What it is told otherwise.
+        refusal: ErrorCode,
+    },
+}
+
+impl Admitted {
+    /// Whether an offset of this partition may be committed.
+    pub(crate) fn check(&self, topic: Uuid, partition: i32) -> Result<(), ErrorCode> {
+        match self {
+            Self::All => Ok(()),
+            Self::HeldSince { epoch, current, refusal } => {
+                let held = current.assigned.epoch_of(topic, partition);
+                let since = held.or_else(|| current.revoking.epoch_of(topic, partition));
+                since.filter(|since| epoch >= since).map(|_| ()).ok_or(*refusal)
+            }
         }
     }
 }

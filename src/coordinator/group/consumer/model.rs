@@ -9,6 +9,7 @@ use quipu_protocol::primitives::Uuid;
 
 use super::{Beat, ConsumerState};
 use crate::coordinator::assign::Partitions;
+use crate::coordinator::group::Committer;
 use crate::coordinator::group::sim::Sim;
 
 #[derive(Debug, Clone)]
@@ -186,7 +187,14 @@ impl World {
             if member.current.epoch != client.epoch && member.current.previous_epoch != client.epoch {
                 continue;
             }
+            let committer = Committer {
+                member_id: client.id.as_str().into(),
+                instance_id: None,
+                generation: client.epoch,
+            };
+            let admitted = group.admit_commit(&committer, true).expect("in its epoch or the one before");
             for partition in client.reads.iter() {
+                assert_eq!(admitted.check(partition.0, partition.1), Ok(()), "it may commit what it reads");
                 let before = readers.insert(partition, &client.id);
                 assert_eq!(before, None, "{partition:?} is also read by {}", client.id);
             }

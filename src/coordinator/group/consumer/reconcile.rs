@@ -2,7 +2,7 @@
 
 use quipu_protocol::primitives::Uuid;
 
-use super::{Consumer, Current, MemberId, Progress};
+use super::{Consumer, Current, Held, MemberId, Progress};
 use crate::coordinator::assign::Partitions;
 
 impl Consumer {
@@ -36,10 +36,10 @@ impl Consumer {
         target_epoch: i32,
         owned: Option<&Partitions>,
     ) -> Current {
-        let is_kept = |&(topic, partition): &(Uuid, i32)| target.contains(topic, partition);
-        let (kept, revoking): (Vec<_>, Vec<_>) = current.assigned.iter().partition(is_kept);
-        let mut assigned: Partitions = kept.into_iter().collect();
-        let revoking: Partitions = revoking.into_iter().collect();
+        let is_kept = |&(topic, partition, _): &(Uuid, i32, i32)| target.contains(topic, partition);
+        let (kept, revoking): (Vec<_>, Vec<_>) = current.assigned.with_epochs().partition(is_kept);
+        let mut assigned: Held = kept.into_iter().collect();
+        let revoking: Held = revoking.into_iter().collect();
         if still_owns(owned, &revoking) {
             return Current {
                 epoch,
@@ -56,7 +56,7 @@ impl Consumer {
             }
             // What is the member's own it has just revoked.
             if self.owners.get(&(topic, partition)).is_none_or(|owner| owner == id) {
-                assigned.insert(topic, partition);
+                assigned.insert(topic, partition, target_epoch);
             } else {
                 progress = Progress::Unreleased;
             }
@@ -66,13 +66,13 @@ impl Consumer {
             previous_epoch: current.epoch,
             progress,
             assigned,
-            revoking: Partitions::default(),
+            revoking: Held::default(),
         }
     }
 }
 
 /// Whether the member still has, as far as we can tell, any of `revoking`.
-fn still_owns(owned: Option<&Partitions>, revoking: &Partitions) -> bool {
+fn still_owns(owned: Option<&Partitions>, revoking: &Held) -> bool {
     if revoking.is_empty() {
         return false;
     }

@@ -4,7 +4,6 @@ use quipu_protocol::error_code::ErrorCode;
 
 use super::*;
 use crate::coordinator::group::GroupKind;
-use crate::coordinator::group::offsets::CommitRequest;
 use crate::coordinator::group::sim::{BEAT_REBALANCE_MS as REBALANCE_MS, Sim};
 
 fn numbers(partitions: &Partitions) -> Vec<i32> {
@@ -215,23 +214,31 @@ fn a_group_has_room_for_so_many() {
 }
 
 fn commit(sim: &mut Sim, id: &str, epoch: i32, knows_epochs: bool) -> Result<(), ErrorCode> {
+    commit_all(sim, id, epoch, knows_epochs, &[0])
+}
+
+fn commit_all(
+    sim: &mut Sim,
+    id: &str,
+    epoch: i32,
+    knows_epochs: bool,
+    partitions: &[i32],
+) -> Result<(), ErrorCode> {
     let committer = Committer { member_id: id.into(), instance_id: None, generation: epoch };
-    let request =
-        CommitRequest { topic: "t".into(), partition: 0, offset: 1, leader_epoch: -1, metadata: "".into() };
+    let requests: Vec<_> = partitions.iter().map(|&partition| sim.offset("t", partition, 1)).collect();
     let settings = sim.settings;
-    let (codes, step) =
-        sim.group.commit(sim.now, &committer, vec![request], None, knows_epochs, &settings)?;
-    assert_eq!(codes, [ErrorCode::NONE]);
+    let (codes, step) = sim.group.commit(sim.now, &committer, requests, None, knows_epochs, &settings)?;
+    assert!(codes.iter().all(|code| code.is_none()), "{codes:?}");
     sim.advance(step).unwrap();
     Ok(())
 }
 
 #[test]
-fn o1_offsets_are_committed_and_read_in_the_current_epoch_only() {
+fn o1_offsets_are_committed_and_read_in_the_current_epoch() {
     let mut sim = Sim::over(4);
     pair(&mut sim);
     assert_eq!(commit(&mut sim, "a", 2, true), Ok(()));
-    assert_eq!(commit(&mut sim, "a", 1, true), Err(ErrorCode::STALE_MEMBER_EPOCH));
+    assert_eq!(commit(&mut sim, "a", 0, true), Err(ErrorCode::STALE_MEMBER_EPOCH));
     assert_eq!(commit(&mut sim, "a", 3, true), Err(ErrorCode::STALE_MEMBER_EPOCH));
     assert_eq!(commit(&mut sim, "x", 2, true), Err(ErrorCode::UNKNOWN_MEMBER_ID));
     assert_eq!(commit(&mut sim, "", -1, true), Err(ErrorCode::UNKNOWN_MEMBER_ID));
@@ -243,6 +250,97 @@ fn o1_offsets_are_committed_and_read_in_the_current_epoch_only() {
     sim.beat(Sim::quiet("a", -1)).unwrap();
     sim.beat(Sim::quiet("b", -1)).unwrap();
     assert_eq!(commit(&mut sim, "", -1, true), Ok(()), "an administrator, once it is empty");
+}
+
+#[test]
+fn o1_what_a_member_has_had_all_along_it_may_commit_in_an_older_epoch() {
+    let stale = Err(ErrorCode::STALE_MEMBER_EPOCH);
+    let mut sim = Sim::over(4);
+    let (kept, taken) = pair(&mut sim);
+    let (kept, taken) = (numbers(&kept), numbers(&taken));
+    // Both are in epoch 2; the first has had these since 1, the second since 2.
+    assert_eq!(commit_all(&mut sim, "a", 1, true, &kept), Ok(()));
+    assert_eq!(commit_all(&mut sim, "a", 0, true, &kept), stale);
+    assert_eq!(commit_all(&mut sim, "a", 1, true, &taken), stale);
+    assert_eq!(commit_all(&mut sim, "b", 1, true, &taken), stale);
+    assert_eq!(commit_all(&mut sim, "a", 2, true, &taken), Ok(()), "as in Kafka, its own epoch opens all");
+    // One that it may not commit refuses them all.
+    sim.now.wall += 1;
+    assert_eq!(commit_all(&mut sim, "a", 1, true, &[kept[0], taken[0]]), stale);
+    assert!(sim.group.all_committed().all(|(_, _, committed)| committed.commit_ms < sim.now.wall));
+    // Another topic of the same name is not what it has.
+    sim.topics.remove("t");
+    sim.topics.set("t", 4);
+    assert_eq!(commit_all(&mut sim, "a", 1, true, &kept), stale);
+    sim.restart();
+    assert_eq!(commit_all(&mut sim, "a", 2, true, &kept), Ok(()));
+}
+
+#[test]
+fn o1_what_a_member_has_to_give_up_it_may_still_commit_in_an_older_epoch() {
+    let mut sim = Sim::over(6);
+    sim.enter("a");
+    sim.topics.set("t", 7);
+    assert_eq!(sim.beat(Sim::quiet("a", 1)).unwrap().epoch, 2);
+    sim.enter("b");
+    let kept = assignment(&sim.beat(Sim::quiet("a", 2)).unwrap());
+    let given_up: Vec<i32> = (0..6).filter(|&p| !kept.contains(sim.topic("t"), p)).collect();
+    assert!(!given_up.is_empty());
+    for _ in 0..2 {
+        assert_eq!(commit_all(&mut sim, "a", 1, true, &given_up), Ok(()));
+        assert_eq!(commit_all(&mut sim, "a", 1, true, &[6]), Err(ErrorCode::STALE_MEMBER_EPOCH));
+        sim.restart();
+    }
+    sim.beat(Sim::owning("a", 2, &kept)).unwrap();
+    assert_eq!(commit_all(&mut sim, "a", 1, true, &given_up), Err(ErrorCode::STALE_MEMBER_EPOCH));
+    // What it gets back is new to it.
+    sim.beat(Sim::quiet("b", -1)).unwrap();
+    let back = sim.beat(Sim::quiet("a", 3)).unwrap();
+    assert_eq!((back.epoch, assignment(&back).len()), (4, 7));
+    assert_eq!(commit_all(&mut sim, "a", 3, true, &given_up), Err(ErrorCode::STALE_MEMBER_EPOCH));
+    let kept: Vec<i32> = numbers(&kept).into_iter().filter(|&p| p < 6).collect();
+    assert_eq!(commit_all(&mut sim, "a", 1, true, &kept), Ok(()));
+}
+
+#[test]
+fn o1_a_static_member_that_comes_back_may_commit_in_any_older_epoch() {
+    let mut sim = Sim::over(2);
+    let fixed = |id: &str, epoch: i32| Beat { instance_id: Some("pod".into()), ..Sim::quiet(id, epoch) };
+    let joining = |id: &str| Beat { instance_id: Some("pod".into()), ..Sim::joining(id) };
+    sim.beat(joining("a1")).unwrap();
+    sim.topics.set("t", 3);
+    sim.beat(fixed("a1", 1)).unwrap();
+    assert_eq!(commit_all(&mut sim, "a1", 1, true, &[2]), Err(ErrorCode::STALE_MEMBER_EPOCH));
+    sim.beat(fixed("a1", -2)).unwrap();
+    for epoch in [-1, 0, 1, 2] {
+        assert_eq!(commit(&mut sim, "a1", epoch, true), Err(ErrorCode::STALE_MEMBER_EPOCH), "it is away");
+    }
+    let back = sim.beat(joining("a2")).unwrap();
+    assert_eq!((back.epoch, assignment(&back).len()), (2, 3));
+    for epoch in [0, 1, 2] {
+        assert_eq!(commit_all(&mut sim, "a2", epoch, true, &[0, 1, 2]), Ok(()));
+    }
+    assert_eq!(commit(&mut sim, "a2", -1, true), Err(ErrorCode::STALE_MEMBER_EPOCH));
+    assert_eq!(commit(&mut sim, "a2", 3, true), Err(ErrorCode::STALE_MEMBER_EPOCH));
+}
+
+#[test]
+fn o1_t10_transactions_commit_in_an_older_epoch_by_the_same_rule() {
+    let mut sim = Sim::over(4);
+    let (kept, taken) = pair(&mut sim);
+    let mut commit = |id: &str, epoch: i32, partition: i32| {
+        let committer = Committer { member_id: id.into(), instance_id: None, generation: epoch };
+        let request = sim.offset("t", partition, 1);
+        let settings = sim.settings;
+        let taken = sim.group.commit_in_transaction(sim.now, &committer, vec![request], &settings);
+        taken.map(|(_, records)| records.len())
+    };
+    let (kept, taken) = (numbers(&kept)[0], numbers(&taken)[0]);
+    assert_eq!(commit("a", 1, kept), Ok(1));
+    assert_eq!(commit("a", 1, taken), Err(ErrorCode::STALE_MEMBER_EPOCH));
+    assert_eq!(commit("b", 1, taken), Err(ErrorCode::STALE_MEMBER_EPOCH));
+    assert_eq!(commit("b", 2, taken), Ok(1));
+    assert_eq!(commit("", -1, taken), Ok(1), "a producer of before KIP-447");
 }
 
 #[test]

@@ -92,6 +92,9 @@ fn g7_a_consumer_protocol_member_makes_a_classic_group_a_consumer_group_without_
     assert!(reply.leader.is_empty() && reply.members.is_empty(), "nobody assigns");
     assert_eq!(reply.protocol.as_deref(), Some("cooperative-sticky"));
     assert_eq!(fetch(&mut sim, &one, reply.generation), Ok(vec![0, 1]));
+    // What it has had since it was in a classic group it may commit in that generation, but no older one.
+    sim.commit(&one, generation, 9).unwrap();
+    assert_eq!(sim.commit(&one, generation - 1, 10), Err(ErrorCode::ILLEGAL_GENERATION));
     assert_eq!(sim.heartbeat(&one, reply.generation), ErrorCode::NONE);
     let reply = join(&mut sim, consumer(&two, &[2, 3]));
     assert_eq!(fetch(&mut sim, &two, reply.generation), Ok(vec![2, 3]));
