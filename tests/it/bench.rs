@@ -2,9 +2,12 @@
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use quipu_protocol::ApiKey;
 use serde_json::Value;
 
+use crate::between::{Fate, dev_behind};
 use crate::cli::{done, done_with, failed};
 use crate::process::{Broker, QUIPU, quipu, signal};
 
@@ -162,4 +165,16 @@ fn an_interrupt_takes_its_topic_away() {
         assert_eq!(topics(&broker), [""; 0]);
     }
     assert!(failed(&broker, &["topic", "describe", "nothing"]).contains("quipu topic list"));
+}
+
+#[test]
+fn an_answer_that_does_not_come_is_waited_for_no_longer_than_the_timeout() {
+    let produced = AtomicUsize::new(0);
+    let broker = dev_behind(move |_, api| match api {
+        ApiKey::Produce if produced.fetch_add(1, Ordering::Relaxed) >= 100 => Fate::Ignored,
+        _ => Fate::Answered,
+    });
+    let said = failed(&broker, &["bench", "--seconds", "1", "--records", "1000000000", "--timeout", "1"]);
+    assert!(said.contains("did not answer Produce within 1 s"), "{said}");
+    assert_eq!(topics(&broker), [""; 0]);
 }

@@ -15,6 +15,8 @@ pub enum Fate {
     Answered,
     /// It is lost, and the connection with it.
     Lost,
+    /// It is lost, as is all that follows on its connection, which stays open.
+    Ignored,
     /// The broker gets it; its answer is lost, and the connection with it.
     AnswerLost,
     /// What a client gets in the place of the broker's answer: both are frames with their length.
@@ -47,15 +49,17 @@ fn pass(mut client: TcpStream, broker: SocketAddr, decide: impl Fn(ApiKey) -> Fa
         let request = frame(&mut client)?;
         let api = ApiKey::try_from(i16::from_be_bytes([request[4], request[5]])).expect("a known request");
         let fate = decide(api);
-        if matches!(fate, Fate::Lost) {
-            return client.shutdown(Shutdown::Both);
+        match fate {
+            Fate::Lost => return client.shutdown(Shutdown::Both),
+            Fate::Ignored => return io::copy(&mut client, &mut io::sink()).map(drop),
+            _ => {}
         }
         behind.write_all(&request)?;
         let answer = frame(&mut behind)?;
         match fate {
-            Fate::Lost | Fate::AnswerLost => return client.shutdown(Shutdown::Both),
             Fate::Answered => client.write_all(&answer)?,
             Fate::Rewritten(rewrite) => client.write_all(&rewrite(&answer))?,
+            _ => return client.shutdown(Shutdown::Both),
         }
     }
 }

@@ -78,6 +78,7 @@ struct Lane {
 
 struct InFlight {
     correlation: i32,
+    sent: Instant,
     /// When its first record was due.
     due: Instant,
     records: u64,
@@ -92,6 +93,8 @@ pub(super) struct Load {
     next_partition: usize,
     letters: Vec<u8>,
     next_letter: usize,
+    /// How long an answer may take.
+    timeout: Duration,
 }
 
 impl Load {
@@ -115,7 +118,15 @@ impl Load {
         }
         let clock = Clock::real();
         let letters = (0..LETTERS_BYTES).map(|_| b'A' + (clock.random_u64() % 26) as u8).collect();
-        Ok(Self { topic: topic.to_owned(), lanes, lane_of, next_partition: 0, letters, next_letter: 0 })
+        Ok(Self {
+            topic: topic.to_owned(),
+            lanes,
+            lane_of,
+            next_partition: 0,
+            letters,
+            next_letter: 0,
+            timeout: options.timeout,
+        })
     }
 
     /// Sends as planned, and waits for what is in flight at the end.
@@ -152,6 +163,7 @@ impl Load {
             interrupt.check()?;
             for lane in &mut self.lanes {
                 lane.receive_all(plan, acks)?;
+                lane.check_patience(self.timeout)?;
             }
             let now = Instant::now();
             let is_over =
@@ -252,7 +264,7 @@ impl Load {
         let lane = &mut self.lanes[self.lane_of[partition]];
         let correlation = lane.connection.send(&request, lane.version)?;
         if plan.acks != Acks::None {
-            lane.in_flight.push_back(InFlight { correlation, due: first_due, records });
+            lane.in_flight.push_back(InFlight { correlation, sent: Instant::now(), due: first_due, records });
         }
         Ok(())
     }
@@ -284,6 +296,18 @@ impl Lane {
             }
         }
         Ok(())
+    }
+
+    /// Fails when the oldest answer does not come.
+    fn check_patience(&self, timeout: Duration) -> Result<(), ClientError> {
+        match self.in_flight.front() {
+            Some(oldest) if oldest.sent.elapsed() > timeout => Err(ClientError::TimedOut {
+                address: self.connection.address().to_owned(),
+                api: "Produce",
+                after: timeout,
+            }),
+            _ => Ok(()),
+        }
     }
 }
 
