@@ -29,7 +29,7 @@ pub struct Server {
     net: Net,
     listeners: Vec<TcpListener>,
     runtime: Runtime,
-    signals: Signals,
+    signals: Option<Signals>,
     /// SIGUSR1: somebody asks how the broker is.
     asked: Signal,
     _lock: DirLock,
@@ -70,7 +70,12 @@ impl Server {
             .block_on(async { io::Result::Ok((Signals::new()?, signal(SignalKind::user_defined1())?)) })
             .map_err(io_error)?;
         let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
-        Ok(Self { broker, addresses, net, listeners, runtime, signals, asked, _lock: lock })
+        Ok(Self { broker, addresses, net, listeners, runtime, signals: Some(signals), asked, _lock: lock })
+    }
+
+    /// Leaves SIGTERM and SIGINT to somebody else in this process, who decides when to stop.
+    pub fn without_signals(self) -> Self {
+        Self { signals: None, ..self }
     }
 
     /// Serves until a signal or until `stop` resolves, then answers what is in flight, flushes, and closes every log
@@ -79,7 +84,7 @@ impl Server {
     /// # Errors
     /// Why something that was written since the start may not be on disk.
     pub fn run(self, stop: impl Future<Output = ()>) -> Result<(), String> {
-        let Self { broker, net, listeners, runtime, mut signals, mut asked, _lock, .. } = self;
+        let Self { broker, net, listeners, runtime, signals, mut asked, _lock, .. } = self;
         let net = Arc::new(net);
         let accepting = LocalSet::new();
         for listener in listeners {
@@ -99,11 +104,17 @@ impl Server {
             }
         });
         let mut stopping = broker.stopping();
+        let told_to_stop = async {
+            match signals {
+                Some(mut signals) => signals.told_to_stop().await,
+                None => std::future::pending().await,
+            }
+        };
         accepting.block_on(&runtime, async {
             tokio::select! {
                 () = upkeep::run(&broker) => {}
                 () = stop => {}
-                () = signals.told_to_stop() => {}
+                () = told_to_stop => {}
                 _ = stopping.wait_for(|stop| *stop) => {}
             }
         });

@@ -168,6 +168,36 @@ fn an_interrupt_takes_its_topic_away() {
 }
 
 #[test]
+fn an_interrupt_takes_its_broker_away() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for name in ["INT", "TERM"] {
+        let mut child = Command::new(QUIPU)
+            .args(["bench", "--seconds", "1", "--records", "1000000000"])
+            .current_dir(dir.path())
+            .env_remove("QUIPU_BOOTSTRAP")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let has_topic = || {
+            let own = entries(dir.path()).into_iter().find(|name| name.starts_with("quipu-bench-"));
+            let topics = own.map(|own| dir.path().join(own).join("topics"));
+            topics.is_some_and(|topics| topics.is_dir() && !entries(&topics).is_empty())
+        };
+        while !has_topic() {
+            assert!(child.try_wait().expect("a status").is_none(), "it ended by itself");
+        }
+        signal(child.id(), name);
+        let output = child.wait_with_output().expect("output");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("nothing was left behind") && !said.contains("could not"), "{said}");
+        assert_eq!(entries(dir.path()), [""; 0]);
+    }
+}
+
+#[test]
 fn an_answer_that_does_not_come_is_waited_for_no_longer_than_the_timeout() {
     let produced = AtomicUsize::new(0);
     let broker = dev_behind(move |_, api| match api {

@@ -24,18 +24,23 @@ fn fresh_name() -> String {
 /// A topic that lives as long as the measurement.
 pub(super) struct OwnTopic {
     pub(super) name: String,
-    connect: Connect,
+    /// Where to delete it; a broker that goes with it is not asked to.
+    delete_at: Option<Connect>,
 }
 
 impl OwnTopic {
     /// Makes it. A name that is taken, however unlikely, is an error: what exists is not touched.
-    pub(super) fn create(cluster: &mut Cluster, connect: Connect, partitions: i32) -> Result<Self, Failure> {
+    pub(super) fn create(
+        cluster: &mut Cluster,
+        delete_at: Option<Connect>,
+        partitions: i32,
+    ) -> Result<Self, Failure> {
         let name = fresh_name();
         let topic = NewTopic { name: name.clone(), partitions, replication: -1, configs: Vec::new() };
         for (_, outcome) in create_topics(cluster, &[topic], false)? {
             outcome?;
         }
-        let own = Self { name, connect };
+        let own = Self { name, delete_at };
         // From here on it is deleted whatever happens.
         cluster.topic(&own.name, false)?;
         Ok(own)
@@ -45,7 +50,8 @@ impl OwnTopic {
 impl Drop for OwnTopic {
     /// Over a connection of its own, since the others may be in the middle of something.
     fn drop(&mut self) {
-        let deleted = self.connect.open().and_then(|mut cluster| {
+        let Some(connect) = &self.delete_at else { return };
+        let deleted = connect.open().and_then(|mut cluster| {
             for (_, outcome) in delete_topics(&mut cluster, std::slice::from_ref(&self.name))? {
                 outcome?;
             }
@@ -92,7 +98,7 @@ impl OwnBroker {
                 Ok(server) => {
                     let _ = ready.send(Ok(server.addresses.first().map(ToString::to_string)));
                     // Why it ended badly shows in what the measurement ran into.
-                    let _ = server.run(async move { drop(stopped.await) });
+                    let _ = server.without_signals().run(async move { drop(stopped.await) });
                 }
             }
         };

@@ -105,7 +105,8 @@ pub(super) fn run(args: &BenchArgs, interrupt: &Interrupt) -> Result<Findings, F
     let round_trip = round_trip(&mut cluster, args.share(5), interrupt)?;
     progress.add(1);
 
-    let topic = OwnTopic::create(&mut cluster, connect.clone(), args.partitions)?;
+    let delete_at = own.is_none().then(|| connect.clone());
+    let topic = OwnTopic::create(&mut cluster, delete_at, args.partitions)?;
     let resource = Resource::Topic(topic.name.clone());
     let wanted = ["quipu.durability".to_owned()];
     let settings = describe_configs(&mut cluster, &resource, Some(&wanted), false).unwrap_or_default();
