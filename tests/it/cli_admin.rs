@@ -1,8 +1,5 @@
 //! The command line's administration of transactions, group offsets, access and features, end to end.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
-
 use quipu_protocol::header::decode_response_header;
 use quipu_protocol::message::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
 use quipu_protocol::message::produce::{
@@ -15,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{done, done_with, failed};
 use crate::client::Client;
-use crate::process::{Broker, QUIPU, quipu, signal};
+use crate::process::{Broker, Logged, quipu};
 
 const AUTHORIZER: &str = "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer";
 
@@ -38,8 +35,20 @@ fn open_transaction(client: &mut Client, id: &str, topic: &str) {
     let (_, mut body) = decode_response_header(&answer, ApiKey::InitProducerId, 4).expect("a header");
     let producer = InitProducerIdResponse::decode(&mut body, 4).expect("a producer id");
     assert_eq!(producer.error_code, ErrorCode::NONE);
+    let identity = (producer.producer_id, producer.producer_epoch);
+    assert_eq!(write_in_transaction(client, 12, id, identity, topic), ErrorCode::NONE);
+}
+
+/// Sends the first record of a producer's transaction, at a version of Produce that says which form it has.
+fn write_in_transaction(
+    client: &mut Client,
+    version: i16,
+    id: &str,
+    (producer_id, producer_epoch): (i64, i16),
+    topic: &str,
+) -> ErrorCode {
     let mut batch = BatchBuilder::new()
-        .producer(producer.producer_id, producer.producer_epoch, 0)
+        .producer(producer_id, producer_epoch, 0)
         .attributes(Attributes::default().with_transactional(true));
     batch.push(1_000, None, Some(b"open"), &[]);
     let bytes = batch.finish();
@@ -53,10 +62,10 @@ fn open_transaction(client: &mut Client, id: &str, topic: &str) {
             ..Default::default()
         }],
     };
-    let answer = client.call(ApiKey::Produce, 12, &request);
-    let (_, mut body) = decode_response_header(&answer, ApiKey::Produce, 12).expect("a header");
-    let response = ProduceResponse::decode(&mut body, 12).expect("a produce answer");
-    assert_eq!(response.responses[0].partition_responses[0].error_code, ErrorCode::NONE);
+    let answer = client.call(ApiKey::Produce, version, &request);
+    let (_, mut body) = decode_response_header(&answer, ApiKey::Produce, version).expect("a header");
+    let response = ProduceResponse::decode(&mut body, version).expect("a produce answer");
+    response.responses[0].partition_responses[0].error_code
 }
 
 #[test]
@@ -97,39 +106,19 @@ fn transactions_are_listed_described_and_aborted() {
     }
 }
 
-/// Sends one record of a transaction that no coordinator knows of, as a client with transactions of the first form.
-fn write_unannounced(client: &mut Client, topic: &str) -> ErrorCode {
-    let mut batch =
-        BatchBuilder::new().producer(7_000, 3, 0).attributes(Attributes::default().with_transactional(true));
-    batch.push(1_000, None, Some(b"lost"), &[]);
-    let bytes = batch.finish();
-    let request = ProduceRequest {
-        transactional_id: Some("nobody".into()),
-        acks: -1,
-        timeout_ms: 10_000,
-        topic_data: vec![TopicProduceData {
-            name: topic.into(),
-            partition_data: vec![PartitionProduceData { index: 0, records: Some(Records::Borrowed(&bytes)) }],
-            ..Default::default()
-        }],
-    };
-    let answer = client.call(ApiKey::Produce, 11, &request);
-    let (_, mut body) = decode_response_header(&answer, ApiKey::Produce, 11).expect("a header");
-    let response = ProduceResponse::decode(&mut body, 11).expect("a produce answer");
-    response.responses[0].partition_responses[0].error_code
-}
-
 #[test]
 fn a_transaction_that_nobody_will_end_is_found_and_ended() {
     let broker = Broker::dev(&[]);
     done(&broker, &["topic", "create", "t"]);
     done_with(&broker, &["produce", "t"], "before\n");
     let mut client = Client::new(&broker);
-    assert_eq!(write_unannounced(&mut client, "t"), ErrorCode::INVALID_PRODUCER_ID_MAPPING);
+    // As a client with transactions of the first form, which has told no coordinator.
+    let mut write_unannounced = || write_in_transaction(&mut client, 11, "nobody", (7_000, 3), "t");
+    assert_eq!(write_unannounced(), ErrorCode::INVALID_PRODUCER_ID_MAPPING);
     // What the check is good for shows without it: the record gets in, and holds up all that comes behind it.
     let verification = "transaction.partition.verification.enable";
     done(&broker, &["config", "set", "broker", "default", &format!("{verification}=false")]);
-    assert_eq!(write_unannounced(&mut client, "t"), ErrorCode::NONE);
+    assert_eq!(write_unannounced(), ErrorCode::NONE);
     done(&broker, &["config", "delete", "broker", "default", verification]);
     done_with(&broker, &["produce", "t"], "behind\n");
     let committed = || done(&broker, &["consume", "t", "-e", "--read-committed", "-f", "%v "]);
@@ -283,18 +272,8 @@ fn acls_from_the_command_line() {
 
 #[test]
 fn levels_of_loggers_change_while_the_broker_runs() {
-    let mut child = Command::new(QUIPU)
-        .args(["dev", "--port", "0", "--print-json"])
-        .env("QUIPU_LOG", "warn")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary starts");
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().expect("piped")).read_line(&mut line).expect("a ready line");
-    let ready: Value = serde_json::from_str(&line).expect("JSON");
-    let bootstrap = ready["bootstrap"].as_str().expect("an address").to_owned();
+    let mut broker = Logged::dev(&[], "warn");
+    let bootstrap = broker.bootstrap();
     let config = |arguments: &[&str]| {
         let (code, out, err) = quipu(&[&["config"], arguments, &["--bootstrap", &bootstrap]].concat());
         assert_eq!(code, Some(0), "{arguments:?}: {err}");
@@ -317,9 +296,8 @@ fn levels_of_loggers_change_while_the_broker_runs() {
             quipu(&["config", "set", "broker-logger", "0", wrong, "--bootstrap", &bootstrap]);
         assert!(code == Some(1) && err.contains(why), "{wrong}: {err}");
     }
-    signal(child.id(), "TERM");
-    let output = child.wait_with_output().expect("output");
-    let log = String::from_utf8_lossy(&output.stderr);
+    broker.signal("TERM");
+    let log = broker.rest().join("\n");
     assert!(log.contains("seen") && log.contains("Metadata"), "{log}");
     assert!(!log.contains("unseen"), "{log}");
 }

@@ -1,9 +1,9 @@
 //! Starts the built binary and ends it again.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Lines, Read};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
 
 /// The binary under test.
 pub const QUIPU: &str = env!("CARGO_BIN_EXE_quipu");
@@ -19,7 +19,10 @@ pub struct Broker {
 impl Broker {
     /// `quipu dev` on a free port, with more arguments.
     pub fn dev(arguments: &[&str]) -> Self {
-        let mut command = Command::new(QUIPU);
+        Self::start_dev(Command::new(QUIPU), arguments)
+    }
+
+    fn start_dev(mut command: Command, arguments: &[&str]) -> Self {
         command.args(["dev", "--port", "0", "--print-json"]).args(arguments);
         Self::start(command, |line| {
             let ready: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
@@ -42,7 +45,6 @@ impl Broker {
             .env_remove("QUIPU_BOOTSTRAP")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
             .spawn()
             .expect("the binary starts");
         let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
@@ -110,6 +112,60 @@ impl Drop for Broker {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A broker whose log the test reads.
+pub struct Logged {
+    broker: Broker,
+    log: Lines<BufReader<ChildStderr>>,
+}
+
+impl Logged {
+    /// `quipu dev` as [`Broker::dev`], with this for `QUIPU_LOG`.
+    pub fn dev(arguments: &[&str], level: &str) -> Self {
+        let mut command = Command::new(QUIPU);
+        command.env("QUIPU_LOG", level).env_remove("RUST_LOG").stderr(Stdio::piped());
+        let mut broker = Broker::start_dev(command, arguments);
+        let log = BufReader::new(broker.child.stderr.take().expect("piped")).lines();
+        Self { broker, log }
+    }
+
+    /// Where it listens, `host:port`.
+    pub fn bootstrap(&self) -> String {
+        self.broker.bootstrap()
+    }
+
+    /// Runs another command against it, with this on its standard input; whether it succeeded.
+    pub fn quipu(&self, arguments: &[&str], input: &str) -> bool {
+        self.broker.run_with_input(arguments, input.as_bytes()).status.success()
+    }
+
+    /// Sends it a signal by name.
+    pub fn signal(&self, name: &str) {
+        signal(self.broker.pid(), name);
+    }
+
+    /// The next lines of the log, up to one with `word` in it.
+    pub fn until(&mut self, word: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        for line in &mut self.log {
+            lines.push(line.expect("a line"));
+            if lines.last().is_some_and(|line| line.contains(word)) {
+                return lines;
+            }
+        }
+        panic!("the log ended without {word:?}: {lines:?}");
+    }
+
+    /// What is left of the log once the broker ends.
+    pub fn rest(&mut self) -> Vec<String> {
+        self.log.by_ref().map(|line| line.expect("a line")).collect()
+    }
+
+    /// Waits for its end; the exit code.
+    pub fn wait(mut self) -> Option<i32> {
+        self.broker.child.wait().expect("a status").code()
     }
 }
 
