@@ -14,7 +14,8 @@ use quipu_protocol::message::elect_leaders::{
     ElectLeadersRequest, ElectLeadersResponse, PartitionResult, ReplicaElectionResult,
 };
 use quipu_protocol::message::list_partition_reassignments::{
-    ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse,
+    ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse, OngoingPartitionReassignment,
+    OngoingTopicReassignment,
 };
 use quipu_protocol::primitives::Str;
 
@@ -131,12 +132,21 @@ fn reassign(
 /// Lists the moves under way (version 0): none.
 pub async fn list_partition_reassignments<'a>(
     cx: &Context<'_>,
-    _: ListPartitionReassignmentsRequest<'a>,
-) -> ListPartitionReassignmentsResponse<'static> {
-    let permitted = cx.permit_on_cluster(Operation::Describe);
+    request: ListPartitionReassignmentsRequest<'a>,
+) -> ListPartitionReassignmentsResponse<'a> {
+    let Err(error_code) = cx.permit_on_cluster(Operation::Describe) else {
+        return ListPartitionReassignmentsResponse { error_message: None, ..Default::default() };
+    };
+    // With an error Kafka repeats what it was asked for.
+    let asked = |partition_index| OngoingPartitionReassignment { partition_index, ..Default::default() };
+    let topics = request.topics.into_iter().flatten().map(|topic| OngoingTopicReassignment {
+        name: topic.name,
+        partitions: topic.partition_indexes.into_iter().map(asked).collect(),
+    });
     ListPartitionReassignmentsResponse {
-        error_code: permitted.err().unwrap_or(ErrorCode::NONE),
-        error_message: permitted.err().map(|code| Str::Borrowed(permission::message(code))),
+        error_code,
+        error_message: Some(Str::Borrowed(permission::message(error_code))),
+        topics: topics.collect(),
         ..Default::default()
     }
 }

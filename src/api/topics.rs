@@ -69,6 +69,7 @@ pub async fn create_topics<'a>(
                 CreatableTopicResult {
                     name: asked.name,
                     topic_id,
+                    error_message: None,
                     topic_config_error_code: ErrorCode::TOPIC_AUTHORIZATION_FAILED,
                     num_partitions: -1,
                     replication_factor: -1,

@@ -11,7 +11,7 @@ use quipu_protocol::message::alter_user_scram_credentials::{
 };
 use quipu_protocol::message::describe_user_scram_credentials::{
     CredentialInfo, DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse,
-    DescribeUserScramCredentialsResult,
+    DescribeUserScramCredentialsResult, UserName,
 };
 use quipu_protocol::primitives::Str;
 
@@ -27,7 +27,20 @@ pub async fn describe_user_scram_credentials<'a>(
     request: DescribeUserScramCredentialsRequest<'a>,
 ) -> DescribeUserScramCredentialsResponse<'a> {
     let asked = request.users.unwrap_or_default();
-    let permitted = cx.permit_on_cluster(Operation::Describe).map_err(permission::refused);
+    if let Err(error_code) = cx.permit_on_cluster(Operation::Describe) {
+        // As Kafka does: as many results as were asked for, of nobody.
+        let of_nobody = |_: &UserName<'_>| DescribeUserScramCredentialsResult {
+            error_code,
+            error_message: None,
+            ..Default::default()
+        };
+        return DescribeUserScramCredentialsResponse {
+            error_code,
+            error_message: Some(Str::Borrowed(permission::message(error_code))),
+            results: asked.iter().map(of_nobody).collect(),
+            ..Default::default()
+        };
+    }
     let look = |state: &State| {
         if asked.is_empty() {
             let users: BTreeSet<&String> = state.credentials.keys().map(|(user, _)| user).collect();
@@ -48,18 +61,10 @@ pub async fn describe_user_scram_credentials<'a>(
         };
         mentions.into_iter().map(one).collect()
     };
-    let described = permitted.map(|()| cx.broker.read_catalog(look));
-    match described {
-        Ok(results) => DescribeUserScramCredentialsResponse {
-            error_message: Some(Str::Borrowed("")),
-            results,
-            ..Default::default()
-        },
-        Err(Refused { code, message }) => DescribeUserScramCredentialsResponse {
-            error_code: code,
-            error_message: Some(Str::Owned(message)),
-            ..Default::default()
-        },
+    DescribeUserScramCredentialsResponse {
+        error_message: Some(Str::Borrowed("")),
+        results: cx.broker.read_catalog(look),
+        ..Default::default()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Behaviour of the real binary, a module per subject.
 
+mod acls;
 mod allocations;
 mod bad_input;
 mod bench;

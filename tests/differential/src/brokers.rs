@@ -31,7 +31,8 @@ pub const SETTINGS: [&str; 20] = [
     "node.id=0",
     // Without it Kafka keeps no permissions at all.
     "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-    "super.users=User:ANONYMOUS",
+    // What a scenario says nothing of is open to it.
+    "allow.everyone.if.no.acl.found=true",
 ];
 
 const START_TIMEOUT: Duration = Duration::from_secs(90);
@@ -112,11 +113,6 @@ pub fn kafka(folder: &Path) -> Result<Broker, String> {
         .arg(format!("advertised.listeners=PLAINTEXT://127.0.0.1:{port}"))
         .arg(format!("controller.quorum.voters=0@127.0.0.1:{controller}"))
         .args(SETTINGS)
-        // Without it Kafka keeps no permissions at all.
-        .args([
-            "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-            "super.users=User:ANONYMOUS",
-        ])
         .stdin(Stdio::null())
         .stdout(log.try_clone().map_err(|error| error.to_string())?)
         .stderr(log)
