@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use quipu_storage::disk::{DirLock, Disk, LockError, ReserveDisk};
 use tokio::runtime::Runtime;
@@ -18,6 +19,9 @@ use crate::health;
 use crate::identity;
 use crate::net::{self, Net};
 use crate::upkeep;
+
+/// Who gets no request for so long is idle.
+const IDLE: Duration = Duration::from_secs(5);
 
 /// A started broker.
 #[derive(Debug)]
@@ -103,6 +107,7 @@ impl Server {
                 let _ = io::stderr().write_all(health::status(&told).as_bytes());
             }
         });
+        accepting.spawn_local(unmap_when_idle(Arc::clone(&broker)));
         let mut stopping = broker.stopping();
         let told_to_stop = async {
             match signals {
@@ -130,6 +135,24 @@ impl Server {
         // A round of compaction that has begun would be waited for; it goes on where it left off after the next start.
         runtime.shutdown_background();
         closed
+    }
+}
+
+/// Has an idle broker hold no more of the program than idling needs: most of it was needed to start, or by requests that
+/// nobody sends now. The next request maps again what it runs through, in tens of microseconds.
+async fn unmap_when_idle(broker: Arc<Broker>) {
+    let (mut seen, mut is_done) = (broker.metrics.requests.get(), false);
+    loop {
+        tokio::time::sleep(IDLE).await;
+        let requests = broker.metrics.requests.get();
+        if requests != seen {
+            (seen, is_done) = (requests, false);
+        } else if !is_done {
+            is_done = true;
+            if let Ok(Err(error)) = tokio::task::spawn_blocking(quipu_storage::unmap_program).await {
+                tracing::debug!(%error, "an idle broker keeps its program in memory");
+            }
+        }
     }
 }
 

@@ -133,6 +133,11 @@ class Broker:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
 
+    def running_us(self):
+        """What the process's own clock says: exact where `cpu_s` knows only hundredths of a second."""
+        # As clock_getcpuclockid(3) makes it, for the scheduler's count.
+        return time.clock_gettime_ns(~self.process.pid << 3 | 2) / 1000
+
     def memory_mb(self):
         return self._status("VmRSS") / 1024
 

@@ -22,6 +22,7 @@ pub(super) const IN_FLIGHT: usize = 5;
 pub(super) fn benches(c: &mut Criterion) {
     sockets(c);
     disk(c);
+    new_pages(c);
     produce(c);
     fetch(c);
 }
@@ -102,6 +103,44 @@ fn disk(c: &mut Criterion) {
                 file.write_all_at(&data, at).expect("written");
                 file.sync_data().expect("synced");
                 at = (at + data.len() as u64) % SPACE;
+            })
+        });
+    }
+    group.finish();
+}
+
+/// Processor time of writing into new pages of the page cache, by the size of each write. Where the host of a virtual
+/// machine takes free pages away, whoever writes first pays for their return, several times the write itself: the
+/// fastest turns say what a write costs, the others what the host does.
+fn new_pages(c: &mut Criterion) {
+    const SPACE: u64 = 64 << 20;
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut group = c.benchmark_group("floor/cpu/new pages");
+    group.sample_size(20).measurement_time(Duration::from_secs(3)).throughput(Throughput::Bytes(SPACE));
+    let batch = 16_484;
+    for (bytes, again) in
+        [(16 << 10, false), (batch, false), (4 * batch, false), (16 * batch, false), (batch, true)]
+    {
+        let data = vec![7; bytes];
+        let write = |file: &File| {
+            let began = thread_cpu();
+            for number in 0..SPACE / bytes as u64 {
+                file.write_all_at(&data, number * bytes as u64).expect("written");
+            }
+            thread_cpu().saturating_sub(began)
+        };
+        let form = if again { " again, over pages that are there" } else { "" };
+        group.bench_function(format!("64 MiB in writes of {bytes} B{form}"), |b| {
+            b.iter_custom(|rounds| {
+                let mut took = Duration::ZERO;
+                for _ in 0..rounds {
+                    let file = reserved(&dir, "pages", SPACE);
+                    if again {
+                        write(&file);
+                    }
+                    took += write(&file);
+                }
+                took
             })
         });
     }

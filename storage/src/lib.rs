@@ -79,6 +79,7 @@ mod marker;
 mod open;
 mod planted;
 mod producers;
+mod program;
 mod recover;
 mod scan;
 mod segment;
@@ -97,6 +98,7 @@ pub use log::{
     Appended, Appender, Chore, Clean, CleanError, CleanReport, Flush, Origin, ReadSlices, Reader,
     Replacement, ScrubPlace, Scrubbed,
 };
+pub use map::unmap_program;
 pub use marker::{Aborted, Marker};
 pub use open::OpenSegments;
 pub use producers::{BatchMark, ProducerState};

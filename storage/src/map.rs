@@ -1,4 +1,4 @@
-//! Read-only maps of segment files: the only unsafe code of the project.
+//! Read-only maps, of segment files and of the program itself: the only unsafe code of the project.
 //!
 //! A map may be longer than its file, so that a growing segment is mapped once. Touching a page behind the end of the
 //! file would end the process, hence three rules that the rest of the crate keeps:
@@ -21,6 +21,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use memmap2::{Advice, Mmap, MmapOptions};
 use rustix::io::Errno;
+
+use crate::program;
 
 /// A read-only map of a file, or of the place where the file is going to grow.
 #[derive(Debug)]
@@ -102,6 +104,25 @@ impl Map {
     }
 }
 
+/// Lets go of the pages of the program's own file that this process has mapped so far; gives how many bytes those were.
+/// What starts a broker is more code than what keeps one going: the parts that are needed again are mapped again when
+/// they are touched, from the page cache, which keeps all of them as long as there is room.
+///
+/// # Errors
+/// Linux's `/proc` cannot be read, or the system refuses.
+pub fn unmap_program() -> io::Result<usize> {
+    let mut bytes = 0;
+    for part in program::unchanged()? {
+        let start = std::ptr::without_provenance_mut(part.addresses.start);
+        // SAFETY: the range is a private map of the program's file that cannot be written, and no page of it differs from
+        // the file. The loader made it before anything of ours ran, and changes it no more. So whoever reads there next
+        // finds the same bytes as before.
+        unsafe { rustix::mm::madvise(start, part.addresses.len(), rustix::mm::Advice::LinuxDontNeed)? };
+        bytes += part.resident_bytes;
+    }
+    Ok(bytes)
+}
+
 struct Slice {
     map: Arc<Map>,
     range: Range<u64>,
@@ -130,5 +151,12 @@ mod tests {
         // Behind the end of the file a touch ends the process, as on a bad sector.
         let error = map.load(512 << 10..513 << 10).unwrap_err();
         assert!(is_unreadable(&error), "{error}");
+    }
+
+    #[test]
+    fn a_program_goes_on_without_its_pages() {
+        let all = program::unchanged().unwrap().iter().map(|part| part.addresses.len()).sum::<usize>();
+        let gone = unmap_program().unwrap();
+        assert!(0 < gone && gone <= all, "{gone} bytes of {all}");
     }
 }
