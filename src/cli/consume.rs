@@ -415,9 +415,13 @@ impl Reading {
             }
             complain(error);
             self.is_partial = true;
-            for partition in given_up {
-                self.failing.remove(&partition);
-                self.consumer.unassign(&partition);
+            for partition in &given_up {
+                self.failing.remove(partition);
+                self.consumer.unassign(partition);
+            }
+            if !self.consumer.is_empty() {
+                let names: Vec<_> = given_up.iter().map(ToString::to_string).collect();
+                complain(format!("going on without {}", names.join(", ")));
             }
         }
         Ok(())
