@@ -1,6 +1,6 @@
 //! Sends records, in batches, one round trip per broker at a time.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -273,7 +273,11 @@ impl Producer {
                     return Err(error);
                 }
             };
+            let mut unanswered: BTreeSet<i32> = partitions.iter().map(|p| p.partition).collect();
             for p in response.responses.iter().flat_map(|topic| &topic.partition_responses) {
+                if !unanswered.remove(&p.index) {
+                    continue;
+                }
                 match ErrorCode(p.error_code) {
                     ErrorCode::NONE => self.confirm(queues, p.index, p.base_offset),
                     // The broker has this batch from an earlier attempt whose answer was lost.
@@ -296,6 +300,12 @@ impl Producer {
                         first_error.get_or_insert(error);
                     }
                 }
+            }
+            if let Some(partition) = unanswered.first() {
+                return Err(ClientError::Other(format!(
+                    "the broker's answer leaves out partition {partition} of \"{}\": whether it has those records is unknown",
+                    self.topic
+                )));
             }
         }
         first_error.map_or(Ok(()), Err)

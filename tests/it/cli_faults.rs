@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use quipu_protocol::header::{decode_response_header, response_frame};
 use quipu_protocol::message::fetch::FetchResponse;
+use quipu_protocol::message::produce::ProduceResponse;
 use quipu_protocol::{ApiKey, Decode, ErrorCode};
 use serde_json::Value;
 
 use crate::between::{Fate, dev_behind};
 use crate::cli::{done, done_with};
 use crate::process::{Broker, QUIPU, no_reader};
-use crate::produce::FETCH;
+use crate::produce::{FETCH, PRODUCE};
 
 #[test]
 fn halves_of_a_batch_that_is_too_large_survive_a_broken_connection() {
@@ -149,7 +150,26 @@ fn a_topic_that_is_deleted_while_it_is_read_ends_the_reading_of_it() {
     done_with(&broker, &["produce", "kept"], "2\n");
     let (rest, code, said) = reading.end();
     assert_eq!((rest, code), (vec!["kept 2".to_owned()], Some(1)), "{said}");
-    assert!(said.contains("gone") && !said.contains("kept"), "{said}");
+    assert!(said.contains("going on without gone-0"), "{said}");
+}
+
+/// An answer to a produce that says nothing about any partition.
+fn nothing(answer: &[u8]) -> Vec<u8> {
+    let (correlation_id, _) =
+        decode_response_header(&answer[4..], ApiKey::Produce, PRODUCE).expect("a header");
+    response_frame(ApiKey::Produce, PRODUCE, correlation_id, &ProduceResponse::default(), Vec::new()).to_vec()
+}
+
+#[test]
+fn records_that_an_answer_leaves_out_do_not_count_as_sent() {
+    let broker = dev_behind(|_, api| match api {
+        ApiKey::Produce => Fate::Rewritten(nothing),
+        _ => Fate::Answered,
+    });
+    done(&broker, &["topic", "create", "t", "-p", "1"]);
+    let sent = broker.run_with_input(&["produce", "t"], b"0\n");
+    let said = String::from_utf8_lossy(&sent.stderr);
+    assert!(sent.status.code() == Some(1) && said.contains("leaves out partition 0 of \"t\""), "{said}");
 }
 
 /// The answer to a fetch in which the topic `bad` has an error that may pass.

@@ -14,7 +14,7 @@ use crate::client::Client;
 use crate::process::Broker;
 
 /// Versions that name topics.
-const PRODUCE: i16 = 12;
+pub const PRODUCE: i16 = 12;
 pub const FETCH: i16 = 12;
 
 fn batch(values: &[&str]) -> BatchBuilder {
