@@ -90,6 +90,33 @@ impl Map {
         }
     }
 
+    /// Whether the bytes of `range` are in memory, so that nobody waits for the disk who touches them now. What the system
+    /// does not tell counts as in memory.
+    pub(crate) fn is_resident(&self, range: Range<u64>) -> bool {
+        let end = range.end.min(self.len());
+        let page = rustix::param::page_size() as u64;
+        let mut at = range.start / page * page;
+        let mut pages = [0u8; 256];
+        while at < end {
+            let len = (end - at).min(pages.len() as u64 * page);
+            // SAFETY: the pages lie within the map, as compared above, and the array has a byte for each of them. Nothing
+            // of the file is touched.
+            let told = unsafe {
+                libc::mincore(
+                    self.map.as_ptr().add(at as usize).cast_mut().cast(),
+                    len as usize,
+                    pages.as_mut_ptr(),
+                )
+            };
+            let count = len.div_ceil(page) as usize;
+            if told == 0 && pages[..count].iter().any(|page| page & 1 == 0) {
+                return false;
+            }
+            at += len;
+        }
+        true
+    }
+
     fn file_reaches(&self, end: u64) -> bool {
         if end <= self.known_len.load(Ordering::Acquire) {
             return true;
@@ -158,5 +185,16 @@ mod tests {
         let all = program::unchanged().unwrap().iter().map(|part| part.addresses.len()).sum::<usize>();
         let gone = unmap_program().unwrap();
         assert!(0 < gone && gone <= all, "{gone} bytes of {all}");
+    }
+
+    #[test]
+    fn what_nobody_has_read_is_not_in_memory() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(4 << 20).unwrap();
+        let map = Map::new(Arc::new(file), 8 << 20).unwrap();
+        assert!(!map.is_resident(0..4 << 20));
+        map.load(1 << 20..3 << 20).unwrap();
+        assert!(map.is_resident(1 << 20..3 << 20));
+        assert!(map.is_resident((1 << 20) + 5..(1 << 20) + 6));
     }
 }

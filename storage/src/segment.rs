@@ -362,6 +362,20 @@ impl Segment {
         self.hot.store(false, Ordering::Relaxed);
     }
 
+    /// How much of a read of `bytes` from `offset` on lies in this segment, if it can be found and read without waiting for
+    /// the disk; perhaps more than that, if all of it can.
+    pub(crate) fn at_hand(&self, offset: Offset, bytes: u64) -> Option<u64> {
+        let size = self.size_bytes();
+        if self.in_memory(0, size) == size {
+            return Some(size);
+        }
+        let position =
+            RwLockReadGuard::try_map(self.index.read(), Option::as_ref).ok()?.before_offset(offset).position;
+        let end = size.min(position.saturating_add(bytes).saturating_add(SEARCH_BYTES));
+        let is_there = self.in_memory(position, end) == end || self.map(end).ok()?.is_resident(position..end);
+        is_there.then(|| end - position)
+    }
+
     /// Up to where a walk from `position` need not ask the disk for anything.
     fn in_memory(&self, position: u64, end: u64) -> u64 {
         let is_recent = self.hot.load(Ordering::Relaxed) && position + HOT_BYTES >= self.size_bytes();

@@ -73,7 +73,21 @@ pub async fn fetch<'a>(cx: &Context<'_>, request: FetchRequest<'a>) -> FetchResp
     let min_bytes = (request.min_bytes.max(0) as usize).min(limit);
     let deadline = broker.clock.monotonic_ms() + Millis::from(request.max_wait_ms.max(0));
 
-    let mut found = read_all(&wanted, request.isolation_level, limit, broker.clock.now_ms());
+    let (isolation_level, now) = (request.isolation_level, broker.clock.now_ms());
+    let (wanted, mut found) = if wanted.iter().all(|wanted| wanted.is_at_hand(limit, now)) {
+        let found = read_all(&wanted, isolation_level, limit, now);
+        (wanted, found)
+    } else {
+        // Others are served by this thread who want nothing from the disk.
+        let read = broker.aside(move |_| {
+            let found = read_all(&wanted, isolation_level, limit, now);
+            Ok((wanted, found))
+        });
+        match read.await {
+            Ok(read) => read,
+            Err(refused) => return FetchResponse { error_code: refused.code, ..Default::default() },
+        }
+    };
     if request.max_wait_ms > 0 && is_too_little(&found, min_bytes) {
         found =
             wait_for_more(cx, &wanted, request.isolation_level, (limit, min_bytes), deadline, found).await;
@@ -295,6 +309,15 @@ fn permitted(
 }
 
 impl Wanted {
+    /// Whether reading it waits for no disk.
+    fn is_at_hand(&self, limit: usize, now: Millis) -> bool {
+        let Ok(partition) = &self.partition else { return true };
+        partition.is_open()
+            && partition
+                .reader(now)
+                .is_ok_and(|reader| reader.is_at_hand(self.fetch_offset, self.max_bytes.min(limit)))
+    }
+
     /// Resolves what a request says of one partition.
     fn resolve(cx: &Context<'_>, topic: &str, topic_id: Uuid, asked: &FetchPartition) -> Self {
         let by_id = cx.version >= TOPIC_IDS_SINCE;

@@ -174,6 +174,26 @@ impl Reader {
         })
     }
 
+    /// Whether a [`Reader::read`] of as much finds all of it in memory; otherwise it may wait for the disk, and whoever must
+    /// not wait has it done elsewhere. Costs next to nothing for what was written last.
+    pub fn is_at_hand(&self, from: Offset, max_bytes: usize) -> bool {
+        if from >= self.end_offset() {
+            return true;
+        }
+        let segments = self.shared.segments();
+        let holder = segments.partition_point(|segment| segment.base_offset() <= from).saturating_sub(1);
+        let mut left = max_bytes as u64;
+        for segment in &segments[holder..] {
+            // An error is for the read to tell, and it may take as long.
+            let Some(bytes) = segment.at_hand(from, left) else { return false };
+            left = left.saturating_sub(bytes);
+            if left == 0 {
+                break;
+            }
+        }
+        true
+    }
+
     /// The first record below `upto` with a timestamp of `timestamp` or later: its offset and timestamp (S1). Exact, also
     /// within compressed batches and for timestamps out of order.
     pub fn offset_for_timestamp(
