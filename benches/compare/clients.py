@@ -9,6 +9,7 @@ import json
 import mmap
 import os
 import re
+import resource
 import shutil
 import subprocess
 import tempfile
@@ -163,6 +164,7 @@ def rdkafka_consume(broker, topic, count):
     """Seconds from the first to the last of `count` records of partition 0."""
     command = [BIN / "rdkafka_performance", "-C", "-t", topic, "-b", broker.address, "-p", 0, "-o", "beginning", "-c", count, *RDKAFKA]
     words = [str(word) for word in [*command, "-X", "fetch.wait.max.ms=100", "-X", "queued.max.messages.kbytes=65536"]]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         busy = Busy(process.pid)
         try:
@@ -176,7 +178,10 @@ def rdkafka_consume(broker, topic, count):
     if not found or int(found[1]) < count:
         raise Failed(f"rdkafka_performance read {found[1] if found else 'nothing'} of {count}: {told[-400:]}")
     seconds = max(int(found[2]), 1) / 1000
-    out = {"seconds": seconds}
+    # The client's own work: the same bytes, whoever serves them.
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    out = {"seconds": seconds, "client_cpu_s_per_million": spent / count * 1e6}
     if (share := busy.share(seconds)) is not None:
         out["client_busy"] = share
     return out

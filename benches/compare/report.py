@@ -48,7 +48,7 @@ MORE = (
     ("join_ms", "all joined", "ms"), ("leave_ms", "one left", "ms"), ("start_ms", "start", "ms"), ("memory_mb", "memory", "MB"),
     ("own_memory_mb", "not of files", "MB"), ("cpu_ms_per_s", "CPU", "ms/s"), ("wake_ups_per_s", "wake-ups", "/s"), ("written_kb", "written", "kB"),
     ("kib_per_connection", "each", "KiB"), ("compact_s", "compacted in", "s"), ("freed_mb", "freed", "MB"), ("cleaning_cpu_s", "CPU of it", "s"),
-    ("client_busy", "client's busiest thread busy", "of the time"), ("us_per_op", "CPU", "µs each"), ("floor_us_per_op", "the kernel's floor", "µs"), ("at_hand_us_per_op", "with pages at hand", "µs"), ("at_hand_floor_us_per_op", "floor", "µs"), ("peak_memory_mb", "peak memory", "MB"), ("disk_mb", "disk", "MB"), ("spread", "spread", "x"),
+    ("client_busy", "client's busiest thread busy", "of the time"), ("client_cpu_s_per_million", "client's CPU", "s/M"), ("us_per_op", "CPU", "µs each"), ("floor_us_per_op", "the kernel's floor", "µs"), ("at_hand_us_per_op", "with pages at hand", "µs"), ("at_hand_floor_us_per_op", "floor", "µs"), ("peak_memory_mb", "peak memory", "MB"), ("disk_mb", "disk", "MB"), ("spread", "spread", "x"),
 )  # fmt: skip
 
 
