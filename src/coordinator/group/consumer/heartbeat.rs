@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use quipu_protocol::error_code::ErrorCode;
 
-use super::subscription::resolve;
+use super::reconcile::Goal;
+use super::subscription::{Image, resolve, topics_of};
 use super::target::Draft;
 use super::{
     Consumer, ConsumerRecord, Current, GroupEpoch, JOIN, LEAVE_STATIC, MemberId, Progress, Refused, Resolved,
@@ -268,7 +269,19 @@ impl Consumer {
             self.assigned_at = Some(now.tick);
         }
 
-        let next = self.reconcile(id, &found.current, &target, target_epoch, owned).map(Arc::new);
+        let subscribed = || {
+            let new = resolved_in(records);
+            let resolved = |regex: &str| new.get(regex).or_else(|| self.regexes.get(regex)).cloned();
+            topics_of(&subscription, resolved, &mut Image::default(), topics)
+        };
+        let goal = Goal {
+            target: &target,
+            epoch: target_epoch,
+            owned,
+            has_resubscribed: is_changed,
+            subscribed: &subscribed,
+        };
+        let next = self.reconcile(id, &found.current, &goal).map(Arc::new);
         if let Some(next) = &next {
             records.push(Record::Consumer(ConsumerRecord::Current(id.clone(), Some(next.clone()))));
         }

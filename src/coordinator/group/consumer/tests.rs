@@ -475,6 +475,46 @@ fn g8_a_static_member_whose_return_could_not_be_kept_goes_when_its_session_ends(
 }
 
 #[test]
+fn a_second_revocation_leaves_the_member_in_its_epoch() {
+    let mut sim = Sim::over(6);
+    sim.enter("a");
+    sim.enter("b");
+    let told = sim.beat(Sim::quiet("a", 1)).unwrap();
+    assert_eq!((told.epoch, assignment(&told).len()), (1, 3));
+    sim.enter("c");
+    let told = sim.beat(Sim::owning("a", 1, &assignment(&told))).unwrap();
+    assert_eq!((told.epoch, assignment(&told).len()), (1, 2));
+    assert_eq!(sim.beat(Sim::owning("a", 1, &assignment(&told))).unwrap().epoch, 3);
+}
+
+#[test]
+fn a_member_gives_up_at_once_what_it_no_longer_subscribes_to() {
+    let mut sim = Sim::over(2);
+    sim.topics.set("u", 2);
+    sim.settings.consumer.assignment_interval_ms = 1_000;
+    let (t, u) = (sim.topic("t"), sim.topic("u"));
+    let reading = |epoch: i32, topics: &[&str]| Beat {
+        topics: Some(topics.iter().map(|&name| name.into()).collect()),
+        ..Sim::quiet("a", epoch)
+    };
+    let both = Beat { topics: Some(vec!["t".into(), "u".into()]), ..Sim::joining("a") };
+    assert_eq!(assignment(&sim.beat(both).unwrap()).len(), 4);
+    // The assignment that follows from it has to wait; this does not.
+    let told = sim.beat(reading(1, &["t"])).unwrap();
+    assert_eq!((told.epoch, assignment(&told).of(u).count()), (1, 0));
+    assert_eq!(sim.group.consumer.state(), ConsumerState::Assigning);
+    // Neither does it wait for another revocation.
+    let told = sim.beat(reading(1, &[])).unwrap();
+    assert_eq!((told.epoch, assignment(&told)), (1, Partitions::default()));
+    let told = sim.beat(Beat { owned: Some(Partitions::default()), ..reading(1, &["u"]) }).unwrap();
+    let told = (told.epoch, assignment(&told));
+    assert_eq!((told.0, told.1.of(t).count(), told.1.of(u).count()), (1, 0, 2), "the old target has both");
+    sim.pass(1_000);
+    let quiet = sim.beat(Sim::quiet("a", 1)).unwrap();
+    assert_eq!((quiet.epoch, quiet.assignment), (4, None));
+}
+
+#[test]
 fn nobody_stays_behind_in_the_books() {
     let mut sim = Sim::over(4);
     pair(&mut sim);
