@@ -7,7 +7,7 @@
 //!                                         host: string · topics: [string] · regex: string? ·
 //!                                         rebalance timeout: int32 · assignor: string? · tag 0, of a member of
 //!                                         the classic protocol: session timeout: int32 · [name: string · metadata: bytes]
-//! 6  ConsumerGroupTargetAssignmentMetadata  group: epoch: int32
+//! 6  ConsumerGroupTargetAssignmentMetadata  group: epoch: int32 · tag 0: time: int64
 //! 7  ConsumerGroupTargetAssignmentMember  group, member: [topic: uuid · [int32]]
 //! 8  ConsumerGroupCurrentMemberAssignment group, member: epoch: int32 · previous epoch: int32 · state: int8 ·
 //!                                         assigned: [topic: uuid · [int32] · tag 0: epochs: [int32]] ·
@@ -23,7 +23,7 @@ use super::{Input, Output, RecordError};
 use crate::coordinator::assign::Partitions;
 use crate::coordinator::group::classic::Protocol;
 use crate::coordinator::group::consumer::{
-    ClassicMember, ConsumerRecord, Current, GroupEpoch, Held, Progress, Resolved, Subscription,
+    ClassicMember, ConsumerRecord, Current, GroupEpoch, Held, Progress, Resolved, Subscription, TargetEpoch,
 };
 
 const EPOCH: i16 = 3;
@@ -53,13 +53,7 @@ pub(super) fn encode(group: &str, record: &ConsumerRecord) -> Result<Encoded, Re
         ConsumerRecord::Epoch(value) => {
             if let Some(value) = value {
                 out.int32(value.epoch);
-                if value.metadata_hash == 0 {
-                    out.varint(0);
-                } else {
-                    // One tag, number 0, of eight bytes.
-                    out.0.extend_from_slice(&[1, 0, 8]);
-                    out.int64(value.metadata_hash);
-                }
+                out.tagged_int64(value.metadata_hash);
             }
             (key(EPOCH, None)?, value.is_some())
         }
@@ -70,9 +64,9 @@ pub(super) fn encode(group: &str, record: &ConsumerRecord) -> Result<Encoded, Re
             (key(MEMBER, Some(id))?, value.is_some())
         }
         ConsumerRecord::TargetEpoch(value) => {
-            if let Some(epoch) = value {
-                out.int32(*epoch);
-                out.varint(0);
+            if let Some(target) = value {
+                out.int32(target.epoch);
+                out.tagged_int64(target.at_ms);
             }
             (key(TARGET_EPOCH, None)?, value.is_some())
         }
@@ -151,7 +145,7 @@ pub(super) fn decode(
     let value = value.map(open).transpose()?;
     let record = match kind {
         EPOCH => ConsumerRecord::Epoch(value.map(decode_epoch).transpose()?),
-        TARGET_EPOCH => ConsumerRecord::TargetEpoch(value.map(|mut value| value.int32()).transpose()?),
+        TARGET_EPOCH => ConsumerRecord::TargetEpoch(value.map(decode_target_epoch).transpose()?),
         MEMBER => {
             ConsumerRecord::Member(key.string()?, value.map(decode_subscription).transpose()?.map(Arc::new))
         }
@@ -176,17 +170,11 @@ fn open(value: &[u8]) -> Result<Input<'_>, RecordError> {
 }
 
 fn decode_epoch(mut value: Input<'_>) -> Result<GroupEpoch, RecordError> {
-    let epoch = value.int32()?;
-    let mut metadata_hash = 0;
-    for _ in 0..value.varint()? {
-        let tag = value.varint()?;
-        let length = value.varint()? as usize;
-        let field = value.take(length)?;
-        if tag == 0 {
-            metadata_hash = i64::from_be_bytes(field.try_into().map_err(|_| RecordError::Malformed)?);
-        }
-    }
-    Ok(GroupEpoch { epoch, metadata_hash })
+    Ok(GroupEpoch { epoch: value.int32()?, metadata_hash: value.tagged_int64()? })
+}
+
+fn decode_target_epoch(mut value: Input<'_>) -> Result<TargetEpoch, RecordError> {
+    Ok(TargetEpoch { epoch: value.int32()?, at_ms: value.tagged_int64()? })
 }
 
 fn decode_subscription(mut value: Input<'_>) -> Result<Subscription, RecordError> {
@@ -244,6 +232,17 @@ fn decode_resolved(mut value: Input<'_>) -> Result<Resolved, RecordError> {
 }
 
 impl Output {
+    /// Tags: number 0 if it is not 0, and nothing else.
+    fn tagged_int64(&mut self, value: i64) {
+        if value == 0 {
+            self.varint(0);
+        } else {
+            // One tag, number 0, of eight bytes.
+            self.0.extend_from_slice(&[1, 0, 8]);
+            self.int64(value);
+        }
+    }
+
     fn varint(&mut self, mut value: u32) {
         while value > 0x7f {
             self.0.push(value as u8 | 0x80);
@@ -309,6 +308,18 @@ impl Output {
 }
 
 impl Input<'_> {
+    /// Tags: number 0, which is 0 if it is not there.
+    fn tagged_int64(&mut self) -> Result<i64, RecordError> {
+        let mut value = 0;
+        self.tags(|tag, mut field| {
+            if tag == 0 {
+                value = field.int64()?;
+            }
+            Ok(())
+        })?;
+        Ok(value)
+    }
+
     fn names(&mut self) -> Result<Vec<Arc<str>>, RecordError> {
         (0..self.count()?).map(|_| self.string()).collect()
     }
@@ -371,6 +382,11 @@ mod tests {
     fn records_have_kafkas_bytes() {
         let (key, value) = bytes(ConsumerRecord::Epoch(Some(GroupEpoch { epoch: 5, metadata_hash: 258 })));
         assert_eq!(key, b"\x00\x03\x00\x01g");
+        assert_eq!(value.unwrap(), b"\x00\x00\x00\x00\x00\x05\x01\x00\x08\x00\x00\x00\x00\x00\x00\x01\x02");
+
+        let target = TargetEpoch { epoch: 5, at_ms: 258 };
+        let (key, value) = bytes(ConsumerRecord::TargetEpoch(Some(target)));
+        assert_eq!(key, b"\x00\x06\x00\x01g");
         assert_eq!(value.unwrap(), b"\x00\x00\x00\x00\x00\x05\x01\x00\x08\x00\x00\x00\x00\x00\x00\x01\x02");
 
         let partitions: Partitions = [(Uuid([7; 16]), 0), (Uuid([7; 16]), 3)].into_iter().collect();
@@ -479,7 +495,8 @@ mod tests {
             ConsumerRecord::Member("m".into(), Some(Arc::new(subscription))),
             ConsumerRecord::Member("m".into(), Some(Arc::new(of_classic))),
             ConsumerRecord::Member("m".into(), None),
-            ConsumerRecord::TargetEpoch(Some(9)),
+            ConsumerRecord::TargetEpoch(Some(TargetEpoch { epoch: 9, at_ms: 0 })),
+            ConsumerRecord::TargetEpoch(Some(TargetEpoch { epoch: 9, at_ms: 1_700_000_000_000 })),
             ConsumerRecord::TargetEpoch(None),
             ConsumerRecord::Target("m".into(), None),
             ConsumerRecord::Current("m".into(), None),

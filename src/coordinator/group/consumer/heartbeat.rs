@@ -10,7 +10,7 @@ use super::subscription::{Image, resolve, topics_of};
 use super::target::Draft;
 use super::{
     Consumer, ConsumerRecord, Current, GroupEpoch, JOIN, LEAVE_STATIC, MemberId, Progress, Refused, Resolved,
-    Subscription,
+    Subscription, TargetEpoch,
 };
 use crate::coordinator::assign::Partitions;
 use crate::coordinator::doors::TopicLookup;
@@ -264,7 +264,8 @@ impl Consumer {
             draft.changed = Some((id, &subscription));
             draft.removed = found.replaces.as_slice();
             draft.resolved = resolved_in(records);
-            target = draft.target(epoch, id, &found.target, settings.assignors[0], topics, records);
+            let made = TargetEpoch { epoch, at_ms: now.wall };
+            target = draft.target(made, id, &found.target, settings.assignors[0], topics, records);
             target_epoch = epoch;
             self.assigned_at = Some(now.tick);
         }

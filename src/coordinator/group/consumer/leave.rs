@@ -8,7 +8,7 @@ use super::heartbeat::tombstones;
 use super::target::Draft;
 use super::{
     Beat, Consumer, ConsumerRecord, Current, GroupEpoch, Held, LEAVE_STATIC, Member, MemberId, Progress,
-    Refused,
+    Refused, TargetEpoch,
 };
 use crate::coordinator::group::Record;
 use crate::coordinator::group::timers::Timer;
@@ -94,6 +94,11 @@ impl Consumer {
         records.extend(draft.unused_regexes());
         let epoch = GroupEpoch { epoch: self.group_epoch() + 1, metadata_hash: self.metadata_hash() };
         records.push(Record::Consumer(ConsumerRecord::Epoch(Some(epoch))));
+        if self.members.keys().all(|id| gone.contains(id)) {
+            // Nobody is left to assign to (Kafka 4.4).
+            let target = TargetEpoch { epoch: epoch.epoch, at_ms: 0 };
+            records.push(Record::Consumer(ConsumerRecord::TargetEpoch(Some(target))));
+        }
         // The remaining members may read fewer topics: the next heartbeat looks.
         self.topics_seen = None;
     }

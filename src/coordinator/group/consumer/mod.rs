@@ -81,7 +81,7 @@ pub enum ConsumerRecord {
     /// What a member says of itself; `None` removes the member.
     Member(MemberId, Option<Arc<Subscription>>),
     /// For which group epoch the target assignment was computed.
-    TargetEpoch(Option<i32>),
+    TargetEpoch(Option<TargetEpoch>),
     /// What a member is to have.
     Target(MemberId, Option<Arc<Partitions>>),
     /// What a member has.
@@ -97,6 +97,15 @@ pub struct GroupEpoch {
     pub epoch: i32,
     /// Hash of the subscribed topics with their ids and sizes.
     pub metadata_hash: i64,
+}
+
+/// The epoch of a target assignment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TargetEpoch {
+    /// That of the group for which it was computed.
+    pub epoch: i32,
+    /// When, by the wall clock; 0 if that is not known (before Kafka 4.3, KIP-1263).
+    pub at_ms: Millis,
 }
 
 /// What a member says of itself.
@@ -207,6 +216,8 @@ pub(crate) struct Consumer {
     /// `None` when there is no such group.
     epoch: Option<GroupEpoch>,
     target_epoch: i32,
+    /// Wall clock of the target assignment; 0 if that is not known.
+    target_at_ms: Millis,
     members: BTreeMap<MemberId, Member>,
     targets: BTreeMap<MemberId, Arc<Partitions>>,
     regexes: BTreeMap<Arc<str>, Arc<Resolved>>,
@@ -216,7 +227,7 @@ pub(crate) struct Consumer {
     static_members: HashMap<Arc<str>, MemberId>,
     /// The state of the topics that the epoch is known to be up to date with.
     topics_seen: Option<i64>,
-    /// When the target assignment was computed last, by the monotonic clock; `None` before the first time since the start.
+    /// When the target assignment was computed last, by the monotonic clock; `None` if that is not known.
     assigned_at: Option<Millis>,
     /// Before when no other assignment is made, if one was put off.
     assigns_at: Option<Millis>,
@@ -259,7 +270,10 @@ impl Consumer {
         match record {
             ConsumerRecord::Epoch(Some(epoch)) => self.epoch = Some(*epoch),
             ConsumerRecord::Epoch(None) => *self = Self::default(),
-            ConsumerRecord::TargetEpoch(epoch) => self.target_epoch = epoch.unwrap_or(0),
+            ConsumerRecord::TargetEpoch(target) => {
+                let TargetEpoch { epoch, at_ms } = target.unwrap_or_default();
+                (self.target_epoch, self.target_at_ms) = (epoch, at_ms);
+            }
             ConsumerRecord::Member(id, Some(subscription)) => {
                 let member = self.members.entry(id.clone()).or_default();
                 if let Some(instance_id) = &subscription.instance_id {
@@ -316,6 +330,9 @@ impl Consumer {
     pub(crate) fn restore(&mut self, now: Now, times: &ConsumerTimes, silent_ms: impl Fn(&str) -> Millis) {
         self.timers = Timers::default();
         self.topics_seen = None;
+        // However the wall clock was set meanwhile, the next assignment waits for no more than the interval from now.
+        let age_ms = now.wall.saturating_sub(self.target_at_ms).max(0);
+        self.assigned_at = (self.target_at_ms > 0).then(|| now.tick.saturating_sub(age_ms));
         for (id, member) in &self.members {
             let classic = member.subscription.classic.as_ref();
             let session_ms = classic.map_or(times.session_timeout_ms, |classic| classic.session_timeout_ms);
@@ -399,8 +416,8 @@ impl Consumer {
         let mut statics: Vec<_> = self.static_members.iter().collect();
         statics.sort();
         format!(
-            "{:?} {} {:?} {:?} {:?} {owners:?} {statics:?}",
-            self.epoch, self.target_epoch, self.members, self.targets, self.regexes
+            "{:?} {} {} {:?} {:?} {:?} {owners:?} {statics:?}",
+            self.epoch, self.target_epoch, self.target_at_ms, self.members, self.targets, self.regexes
         )
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::subscription::{Image, topics_of};
-use super::{Consumer, ConsumerRecord, MemberId, Resolved, Subscription};
+use super::{Consumer, ConsumerRecord, MemberId, Resolved, Subscription, TargetEpoch};
 use crate::coordinator::assign::{Assignor, Partitions, Subscriber};
 use crate::coordinator::doors::TopicLookup;
 use crate::coordinator::group::Record;
@@ -53,11 +53,11 @@ impl<'a> Draft<'a> {
         unused.map(|regex| Record::Consumer(ConsumerRecord::Regex(regex.clone(), None)))
     }
 
-    /// Computes the assignment of `epoch`: the records for it, and what `member` is to have. `previous` stands in for
+    /// Computes the assignment of an epoch: the records for it, and what `member` is to have. `previous` stands in for
     /// the target that `member` had.
     pub(super) fn target(
         &self,
-        epoch: i32,
+        epoch: TargetEpoch,
         member: &MemberId,
         previous: &Arc<Partitions>,
         default: Assignor,

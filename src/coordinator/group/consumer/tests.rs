@@ -397,10 +397,15 @@ fn what_changes_within_the_assignment_interval_is_assigned_together() {
     sim.pass(1);
     let told = sim.beat(Sim::quiet("a", 1)).unwrap();
     assert_eq!(assignment(&told).len(), 2, "one assignment for both");
-    // A restart forgets when that was, so nobody waits longer than without one.
+    // A restart does not forget when that was, so nobody waits for more or less than without one.
+    sim.pass(300);
     sim.restart();
     sim.beat(Sim::quiet("c", -1)).unwrap();
-    sim.beat(Sim::quiet("b", 1)).unwrap();
+    sim.pass(699);
+    let epoch = sim.beat(Sim::quiet("b", 1)).unwrap().epoch;
+    assert_eq!(sim.group.consumer.state(), ConsumerState::Assigning);
+    sim.pass(1);
+    sim.beat(Sim::quiet("b", epoch)).unwrap();
     assert_ne!(sim.group.consumer.state(), ConsumerState::Assigning);
 }
 
@@ -524,6 +529,7 @@ fn nobody_stays_behind_in_the_books() {
     let group = &sim.group.consumer;
     assert!(group.owners.is_empty() && group.targets.is_empty() && group.static_members.is_empty());
     assert_eq!(group.timers.next(), None);
+    assert_eq!(group.target_epoch, group.group_epoch(), "nothing is left to be assigned");
     let ids: HashSet<_> = group.members.keys().collect();
     assert!(ids.is_empty());
 }

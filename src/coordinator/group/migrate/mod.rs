@@ -22,7 +22,7 @@ use quipu_protocol::error_code::ErrorCode;
 use super::classic::{Classic, JoinRequest, Leaving, SyncRequest};
 use super::consumer::{
     BeatReply, ClassicMember, ClassicView, Consumer, ConsumerRecord, GroupEpoch, LEAVE_STATIC, Refused,
-    Subscription, converted,
+    Subscription, TargetEpoch, converted,
 };
 use super::timers::Timers;
 use super::{
@@ -131,7 +131,7 @@ impl Group {
             .into_iter()
             .chain([ConsumerRecord::Epoch(Some(value))])
             .chain(targets)
-            .chain([ConsumerRecord::TargetEpoch(Some(epoch))])
+            .chain([ConsumerRecord::TargetEpoch(Some(TargetEpoch { epoch, at_ms: 0 }))])
             .chain(currents);
         records.extend(all.map(Record::Consumer));
         Ok(records)
