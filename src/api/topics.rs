@@ -258,10 +258,10 @@ fn permit_deletion<'a>(
 ) -> Result<(), Option<Str<'a>>> {
     let found = || topic.map(|topic| Str::Owned(topic.name().to_string()));
     let Some(name) = asked.name.clone().or_else(found) else { return Ok(()) };
-    if may_delete_all || cx.may(Operation::Delete, ResourceType::Topic, &name) {
+    let is_told = asked.name.is_some() || cx.may_quietly(Operation::Describe, ResourceType::Topic, &name);
+    if may_delete_all || is_told && cx.may(Operation::Delete, ResourceType::Topic, &name) {
         return Ok(());
     }
-    let is_told = asked.name.is_some() || cx.may_quietly(Operation::Describe, ResourceType::Topic, &name);
     Err(is_told.then_some(name))
 }
 
