@@ -1,7 +1,7 @@
 //! Prints what a person notices first: `cargo bench --bench figures`.
 //!
 //! - the time from starting the process to its first acknowledged record, on an empty directory and in `sync`,
-//! - the memory of the process when idle,
+//! - the memory of the process right after that, and when it has been idle for a while,
 //! - the time one member takes to join a group, from FindCoordinator to its assignment,
 //! - the time in which 100 and 1,000 members come through a rebalance: from the moment in which they all hear of it until
 //!   the last one has its new assignment. The clients share the machine with the broker,
@@ -23,6 +23,10 @@ use std::time::{Duration, Instant};
 const ROUNDS: usize = 11;
 /// How long the broker has nothing to do before its memory is read.
 const IDLE: Duration = Duration::from_millis(500);
+/// As long, and so long that it lets go of what only requests need.
+const LONG_IDLE: Duration = Duration::from_secs(11);
+/// How often that is waited for.
+const LONG_ROUNDS: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 type Measured<T> = Result<T, Box<dyn Error>>;
@@ -199,6 +203,7 @@ fn main() -> Measured<()> {
         return print_groups();
     }
     let (mut acknowledged, mut resident, mut anonymous, mut joined) = (vec![], vec![], vec![], vec![]);
+    let mut rested = vec![];
     const MIB: f64 = (1 << 20) as f64;
     for round in 0..ROUNDS {
         let directory = tempfile::tempdir()?;
@@ -211,11 +216,16 @@ fn main() -> Measured<()> {
         let (all, own) = broker.memory()?;
         resident.push(all as f64 / MIB);
         anonymous.push(own as f64 / MIB);
+        if round < LONG_ROUNDS {
+            std::thread::sleep(LONG_IDLE);
+            rested.push(broker.memory()?.0 as f64 / MIB);
+        }
     }
     println!("{:<44} {:>8} {:>8} {:>8} {:<4} {:>9}", "", "least", "median", "most", "", "goal");
-    line("start to first acknowledged record", "<= 20 ms", acknowledged, "ms");
+    line("start to first acknowledged record", "<= 10 ms", acknowledged, "ms");
     line("group join of one member", "<= 5 ms", joined, "ms");
-    line("idle memory, resident", "<= 10 MiB", resident, "MiB");
+    line("memory at once, resident", "<= 10 MiB", resident, "MiB");
+    line("idle memory, resident, after 11 s", "<= 6 MiB", rested, "MiB");
     line("idle memory, not backed by files", "", anonymous, "MiB");
     print_groups()
 }
