@@ -52,6 +52,8 @@ pub struct Broker {
     features: RwLock<Arc<Features>>,
     /// Comes after the catalog's lock.
     producer_ids: Mutex<ProducerIds>,
+    /// Held by whoever has more of them reserved ahead.
+    reserving: tokio::sync::Mutex<()>,
     stop: watch::Sender<bool>,
     /// Decides who may do what; without one everyone may do everything.
     pub authorizer: Option<Authorizer>,
@@ -255,6 +257,7 @@ impl Broker {
             catalog: Mutex::new(Some(catalog)),
             features,
             producer_ids: Mutex::new(ProducerIds { next, until: next }),
+            reserving: tokio::sync::Mutex::default(),
             stop: watch::Sender::new(false),
             clock,
             topics,
@@ -466,9 +469,10 @@ impl Broker {
             catalog.record(vec![event], self.clock.now_ms()).map_err(storage_failed)?;
             self.topics.remove(topic.name()).ok_or_else(gone)?
         };
+        // At once: offsets of a new topic of that name are not to go with it.
+        self.groups.on_topic_deleted(topic.name());
         // Nobody waits with the catalog's lock for what is under way in the topic's logs.
         removed.end();
-        self.groups.on_topic_deleted(topic.name());
         // Nobody waits for that with the catalog's lock; a start that finds files of no topic removes them.
         self.topics.remove_files(removed.id());
         Ok(removed)
@@ -619,16 +623,18 @@ impl Broker {
     }
 
     /// Sees to it that [`Self::next_producer_id`] has one at hand: whoever is going to need it and can wait, waits here,
-    /// once in [`PRODUCER_ID_BLOCK`] times, and holds up nobody else.
-    ///
-    /// # Errors
-    /// `COORDINATOR_NOT_AVAILABLE`: none can be reserved; the reason is logged.
-    pub async fn have_producer_ids(self: &Arc<Self>) -> Result<(), ErrorCode> {
-        if self.producer_ids.lock().left() >= PRODUCER_IDS_AT_HAND {
-            return Ok(());
+    /// once in [`PRODUCER_ID_BLOCK`] times, and holds up nobody else. If none can be reserved, that is for those to tell who
+    /// find none; the reason is logged.
+    pub async fn have_producer_ids(self: &Arc<Self>) {
+        let are_at_hand = || self.producer_ids.lock().left() >= PRODUCER_IDS_AT_HAND;
+        if are_at_hand() {
+            return;
         }
-        let reserved = self.aside(|broker| Ok(broker.reserve_producer_ids(PRODUCER_IDS_AT_HAND))).await;
-        reserved.map_err(|_| ErrorCode::COORDINATOR_NOT_AVAILABLE)?
+        // Of many that come at once, one has the thread.
+        let _one_at_a_time = self.reserving.lock().await;
+        if !are_at_hand() {
+            let _ = self.aside(|broker| Ok(broker.reserve_producer_ids(PRODUCER_IDS_AT_HAND))).await;
+        }
     }
 
     /// A producer id that no producer ever had, restarts included. Waits for the disk if none is at hand.

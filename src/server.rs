@@ -22,6 +22,8 @@ use crate::upkeep;
 
 /// Who gets no request for so long is idle.
 const IDLE: Duration = Duration::from_secs(5);
+/// How often an idle broker looks whether it still is.
+const LONG_IDLE: Duration = Duration::from_secs(60);
 
 /// A started broker.
 #[derive(Debug)]
@@ -143,7 +145,8 @@ impl Server {
 async fn unmap_when_idle(broker: Arc<Broker>) {
     let (mut seen, mut is_done) = (broker.metrics.requests.get(), false);
     loop {
-        tokio::time::sleep(IDLE).await;
+        // Once that is done, a look now and then will do: an idle broker sleeps.
+        tokio::time::sleep(if is_done { LONG_IDLE } else { IDLE }).await;
         let requests = broker.metrics.requests.get();
         if requests != seen {
             (seen, is_done) = (requests, false);

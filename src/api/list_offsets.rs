@@ -57,6 +57,7 @@ pub async fn list_offsets<'a>(cx: &Context<'_>, request: ListOffsetsRequest<'a>)
             *times_asked.entry((&topic.name, partition.partition_index)).or_default() += 1;
         }
     }
+    open_logs(cx, &request, now).await;
     let mut searches = Vec::new();
     let mut topics = Vec::with_capacity(request.topics.len());
     for asked in &request.topics {
@@ -84,14 +85,17 @@ pub async fn list_offsets<'a>(cx: &Context<'_>, request: ListOffsetsRequest<'a>)
         topics.push(partitions);
     }
     if !searches.is_empty() {
+        let places: Vec<(usize, usize)> = searches.iter().map(|(place, ..)| *place).collect();
         let searched = cx.broker.aside(move |_| {
             let one = |(place, partition, search): (_, Arc<Partition>, Search)| {
                 (place, search.run(&partition, now))
             };
             Ok(searches.into_iter().map(one).collect::<Vec<_>>())
         });
-        // Without an answer there is none for anybody.
-        for ((topic, partition), found) in searched.await.unwrap_or_default() {
+        let searched = searched
+            .await
+            .unwrap_or_else(|refused| places.into_iter().map(|place| (place, Err(refused.code))).collect());
+        for ((topic, partition), found) in searched {
             let before: &mut ListOffsetsPartitionResponse = &mut topics[topic][partition];
             *before = answer(before.partition_index, found);
         }
@@ -104,6 +108,27 @@ pub async fn list_offsets<'a>(cx: &Context<'_>, request: ListOffsetsRequest<'a>)
         .map(|(asked, partitions)| ListOffsetsTopicResponse { name: asked.name, partitions })
         .collect();
     ListOffsetsResponse { throttle_time_ms: 0, topics }
+}
+
+/// Has logs opened that are not, on a thread that may wait: for a consumer this is often the first look at them. What
+/// cannot be opened is told by the look itself.
+async fn open_logs(cx: &Context<'_>, request: &ListOffsetsRequest<'_>, now: Millis) {
+    let mut closed = Vec::new();
+    for asked in &request.topics {
+        let may = || cx.may_quietly(Operation::Describe, ResourceType::Topic, &asked.name);
+        let Some(topic) = cx.broker.topics.by_name(&asked.name).filter(|_| may()) else { continue };
+        let partitions = asked.partitions.iter().filter_map(|p| topic.partition(p.partition_index));
+        closed.extend(partitions.filter(|partition| !partition.is_open()));
+    }
+    if !closed.is_empty() {
+        let opened = cx.broker.aside(move |_| {
+            for partition in closed {
+                let _ = partition.reader(now);
+            }
+            Ok(())
+        });
+        let _ = opened.await;
+    }
 }
 
 fn answer(partition_index: i32, found: Result<(Offset, Millis), ErrorCode>) -> ListOffsetsPartitionResponse {

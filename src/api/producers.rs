@@ -49,9 +49,7 @@ pub async fn init_producer_id<'a>(
         identity => Some(identity),
     };
     let timeout_ms = (!request.enable2_pc).then_some(request.transaction_timeout_ms);
-    if let Err(code) = cx.broker.have_producer_ids().await {
-        return failed(code);
-    }
+    cx.broker.have_producer_ids().await;
     match request.transactional_id.as_deref() {
         Some("") => failed(ErrorCode::INVALID_REQUEST),
         Some(_) if request.enable2_pc && !cx.broker.settings().transactions.two_phase_commit => {

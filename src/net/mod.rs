@@ -30,6 +30,8 @@ const ACCEPT_REST: Duration = Duration::from_millis(50);
 const STOP_GRACE: Duration = Duration::from_millis(500);
 /// Length of the kernel's queue of connections not accepted yet (Kafka: `socket.listen.backlog.size`).
 const BACKLOG: i32 = 1_024;
+/// Threads that wait for the disk on behalf of one network thread; what comes on top of that waits for one of them.
+const WAITING_THREADS_MAX: usize = 64;
 
 /// The running network side of a broker.
 #[derive(Debug)]
@@ -185,7 +187,8 @@ fn run_thread(
     inboxes: &Inboxes,
     loads: Arc<Loads>,
 ) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = match runtime.enable_all().max_blocking_threads(WAITING_THREADS_MAX).build() {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(%error, "a network thread cannot start");

@@ -229,6 +229,10 @@ impl Flushers {
         }
         let Some(when) = Instant::now().checked_add(interval) else { return };
         let mut later = self.0.later.lock();
+        if partition.is_deleted() {
+            // After [`Self::forget`] nobody would take it out.
+            return;
+        }
         later.arrivals += 1;
         let arrival = later.arrivals;
         let is_first = later.due.first_key_value().is_none_or(|(first, _)| when < first.0);

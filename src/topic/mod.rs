@@ -152,7 +152,7 @@ impl Topics {
             root,
             flushers: Flushers::default(),
             open_segments: OpenSegments::limited(match open_segments_max {
-                0 => half_of_files(),
+                0 => quarter_of_files(),
                 max => max,
             }),
             faults: Arc::default(),
@@ -397,11 +397,13 @@ impl TopicLookup for Topics {
 /// 65,530 maps.
 const OPEN_SEGMENTS_MAX: usize = 16_384;
 
-/// Half of the files that the process may open; connections need some, too. A map takes no descriptor besides the file's.
-fn half_of_files() -> usize {
+/// Half of the files that the process may open; connections need some, too.
+fn quarter_of_files() -> usize {
     let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let half = files.and_then(|files| usize::try_from(files / 2).ok());
-    half.map_or(OPEN_SEGMENTS_MAX, |half| half.clamp(16, OPEN_SEGMENTS_MAX))
+    files.and_then(|files| usize::try_from(files / 2).ok()).map_or(OPEN_SEGMENTS_MAX, |half| {
+        // A segment has a descriptor, and another for its map on a file system that has become read-only.
+        (half / 2).clamp(16, OPEN_SEGMENTS_MAX)
+    })
 }
 
 /// Does something that waits for the disk with each of many partitions.

@@ -483,6 +483,11 @@ impl Partition {
         moved.map_err(|error| error::delete_code(&error))
     }
 
+    /// Whether the topic is deleted, or about to be.
+    pub(super) fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Acquire)
+    }
+
     /// Whether somebody has used the log since the start.
     pub fn is_open(&self) -> bool {
         self.log.get().is_some()

@@ -131,7 +131,7 @@ impl Map {
     }
 }
 
-/// Lets go of the pages of the program's own file that this process has mapped so far; gives how many bytes those were.
+/// Lets go of the pages of the program's own file that nobody can write; gives the size of the parts where they may be.
 /// What starts a broker is more code than what keeps one going: the parts that are needed again are mapped again when
 /// they are touched, from the page cache, which keeps all of them as long as there is room.
 ///
@@ -139,13 +139,14 @@ impl Map {
 /// Linux's `/proc` cannot be read, or the system refuses.
 pub fn unmap_program() -> io::Result<usize> {
     let mut bytes = 0;
-    for part in program::unchanged()? {
-        let start = std::ptr::without_provenance_mut(part.addresses.start);
-        // SAFETY: the range is a private map of the program's file that cannot be written, and no page of it differs from
-        // the file. The loader made it before anything of ours ran, and changes it no more. So whoever reads there next
-        // finds the same bytes as before.
-        unsafe { rustix::mm::madvise(start, part.addresses.len(), rustix::mm::Advice::LinuxDontNeed)? };
-        bytes += part.resident_bytes;
+    for part in program::unwritable()? {
+        let start = std::ptr::without_provenance_mut(part.start);
+        // SAFETY: the range is a map of a part of the program's file that by the file's own headers nobody writes, the
+        // loader included, so no page of it differs from the file but for the breakpoints of a debugger, which would be
+        // lost. The system keeps a program's file from being written while it runs. So whoever reads there next finds the
+        // same bytes as before.
+        unsafe { rustix::mm::madvise(start, part.len(), rustix::mm::Advice::LinuxDontNeed)? };
+        bytes += part.len();
     }
     Ok(bytes)
 }
@@ -182,9 +183,8 @@ mod tests {
 
     #[test]
     fn a_program_goes_on_without_its_pages() {
-        let all = program::unchanged().unwrap().iter().map(|part| part.addresses.len()).sum::<usize>();
-        let gone = unmap_program().unwrap();
-        assert!(0 < gone && gone <= all, "{gone} bytes of {all}");
+        assert!(unmap_program().unwrap() > 0);
+        assert!(unmap_program().unwrap() > 0);
     }
 
     #[test]

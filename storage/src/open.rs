@@ -115,6 +115,12 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
+    /// The map, if there is one and nobody is about to make or drop it.
+    pub(crate) fn opened_map(&self) -> Option<Arc<Map>> {
+        self.is_used.store(true, Ordering::Relaxed);
+        self.open.try_lock()?.map.clone()
+    }
+
     /// For whoever needs the file or the map.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Open> {
         if !self.is_used.load(Ordering::Relaxed) {

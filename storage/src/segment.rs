@@ -369,11 +369,15 @@ impl Segment {
         if self.in_memory(0, size) == size {
             return Some(size);
         }
-        let position =
-            RwLockReadGuard::try_map(self.index.read(), Option::as_ref).ok()?.before_offset(offset).position;
+        // Whoever loads the index or opens the file has the lock for as long as that takes.
+        let index = RwLockReadGuard::try_map(self.index.try_read()?, Option::as_ref).ok()?;
+        let position = index.before_offset(offset).position;
         let end = size.min(position.saturating_add(bytes).saturating_add(SEARCH_BYTES));
-        let is_there = self.in_memory(position, end) == end || self.map(end).ok()?.is_resident(position..end);
-        is_there.then(|| end - position)
+        if self.in_memory(position, end) == end {
+            return Some(end - position);
+        }
+        let map = self.slot.opened_map().filter(|map| map.len() >= end)?;
+        map.is_resident(position..end).then(|| end - position)
     }
 
     /// Up to where a walk from `position` need not ask the disk for anything.

@@ -74,7 +74,7 @@ pub async fn fetch<'a>(cx: &Context<'_>, request: FetchRequest<'a>) -> FetchResp
     let deadline = broker.clock.monotonic_ms() + Millis::from(request.max_wait_ms.max(0));
 
     let (isolation_level, now) = (request.isolation_level, broker.clock.now_ms());
-    let (wanted, mut found) = if wanted.iter().all(|wanted| wanted.is_at_hand(limit, now)) {
+    let (wanted, mut found) = if are_at_hand(&wanted, limit, now) {
         let found = read_all(&wanted, isolation_level, limit, now);
         (wanted, found)
     } else {
@@ -95,6 +95,24 @@ pub async fn fetch<'a>(cx: &Context<'_>, request: FetchRequest<'a>) -> FetchResp
     let read: usize = found.iter().map(|f| f.bytes).sum();
     broker.metrics.fetched(read as u64);
     respond(cx, wanted, found, session)
+}
+
+/// Whether reading as [`read_all`] does waits for no disk. Asks about no more than the answer has room for.
+fn are_at_hand(wanted: &[Wanted], limit: usize, now: Millis) -> bool {
+    let mut room = limit;
+    for wanted in wanted {
+        let Ok(partition) = &wanted.partition else { continue };
+        if room == 0 {
+            break;
+        }
+        let Some(reader) = partition.is_open().then(|| partition.reader(now)) else { return false };
+        let Ok(reader) = reader else { continue };
+        let Some(bytes) = reader.at_hand(wanted.fetch_offset, wanted.max_bytes.min(room)) else {
+            return false;
+        };
+        room = room.saturating_sub(bytes);
+    }
+    true
 }
 
 /// True when a long poll should go on: no error to tell, and fewer bytes than the client wants.
@@ -309,15 +327,6 @@ fn permitted(
 }
 
 impl Wanted {
-    /// Whether reading it waits for no disk.
-    fn is_at_hand(&self, limit: usize, now: Millis) -> bool {
-        let Ok(partition) = &self.partition else { return true };
-        partition.is_open()
-            && partition
-                .reader(now)
-                .is_ok_and(|reader| reader.is_at_hand(self.fetch_offset, self.max_bytes.min(limit)))
-    }
-
     /// Resolves what a request says of one partition.
     fn resolve(cx: &Context<'_>, topic: &str, topic_id: Uuid, asked: &FetchPartition) -> Self {
         let by_id = cx.version >= TOPIC_IDS_SINCE;

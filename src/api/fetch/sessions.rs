@@ -142,18 +142,18 @@ impl FetchSessions {
     }
 
     fn create(&self, cx: &Context<'_>, wanted: &[Wanted], now: Millis) -> Option<Session> {
+        if wanted.len() > PARTITIONS_MAX {
+            return None;
+        }
         let mut sessions = self.sessions.lock();
-        if sessions.len() >= self.slots {
+        let mut share = Share { all: Arc::clone(&self.partitions), own: 0 };
+        while sessions.len() >= self.slots || !share.becomes(wanted.len()) {
             let (id, used) =
                 sessions.iter().map(|(id, s)| (*id, s.lock().last_used)).min_by_key(|(_, used)| *used)?;
             if now - used < IDLE_BEFORE_EVICTION_MS {
                 return None;
             }
             sessions.remove(&id);
-        }
-        let mut share = Share { all: Arc::clone(&self.partitions), own: 0 };
-        if !share.becomes(wanted.len()) {
-            return None;
         }
         let id = loop {
             let id = (cx.broker.clock.random_u64() >> 33) as i32;
@@ -323,6 +323,8 @@ fn all_wanted(cx: &Context<'_>, request: &FetchRequest<'_>) -> Vec<Wanted> {
 
 #[cfg(test)]
 mod tests {
+    use quipu_protocol::message::fetch::FetchPartition;
+
     use super::*;
 
     #[test]
@@ -336,5 +338,32 @@ mod tests {
         assert!(one.becomes(5) && other.becomes(11));
         drop((one, other));
         assert_eq!(all.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn idle_sessions_make_room_for_others() {
+        use std::path::Path;
+
+        use quipu_storage::disk::MemoryDisk;
+
+        use crate::broker::Broker;
+        use crate::clock::Clock;
+        use crate::config::Config;
+
+        let disk = Arc::new(MemoryDisk::new());
+        let broker = Broker::open(Config::default(), disk, Path::new("/data"), Clock::manual(0, 1)).unwrap();
+        let cx = Context::of_test(&broker, 12);
+        let sessions = FetchSessions::new(10);
+        let wanted = |count: usize| {
+            let one = Wanted::resolve(&cx, "none", Uuid::ZERO, &FetchPartition::default());
+            vec![one; count]
+        };
+        let half = wanted(PARTITIONS_MAX / 2);
+        assert!(sessions.create(&cx, &half, 0).is_some());
+        assert!(sessions.create(&cx, &half, 1).is_some());
+        assert!(sessions.create(&cx, &half, IDLE_BEFORE_EVICTION_MS - 1).is_none(), "nobody is idle");
+        assert!(sessions.create(&cx, &half, IDLE_BEFORE_EVICTION_MS).is_some());
+        assert_eq!(sessions.sessions.lock().len(), 2);
+        assert!(sessions.create(&cx, &wanted(PARTITIONS_MAX + 1), Millis::MAX).is_none());
     }
 }

@@ -618,7 +618,7 @@ impl TransactionCoordinator {
 
     fn begin_completing(&self, shared: &Arc<Mutex<Slot>>, slot: &mut Slot) -> Completing<'_> {
         slot.is_completing = true;
-        Completing { coordinator: self, slot: Arc::clone(shared), is_done: false }
+        Completing { coordinator: self, slot: Arc::clone(shared), marked: Vec::new(), is_done: false }
     }
 }
 
@@ -647,6 +647,8 @@ impl Slot {
 struct Completing<'a> {
     coordinator: &'a TransactionCoordinator,
     slot: Arc<Mutex<Slot>>,
+    /// The partitions that have their marker, while the outcome is not told to be complete.
+    marked: Vec<(Arc<str>, i32)>,
     is_done: bool,
 }
 
@@ -675,6 +677,7 @@ impl Completing<'_> {
         let mut slot = self.slot.lock();
         self.is_done = true;
         if slot.state.as_ref() != Some(&state) {
+            self.marked.clear();
             // Somebody else has seen it through.
             return Ok(());
         }
@@ -686,6 +689,7 @@ impl Completing<'_> {
         };
         self.coordinator.advance(&mut slot, Some(done), now)?;
         slot.marked.clear();
+        self.marked.clear();
         if let Some(next) = next {
             self.coordinator.advance(&mut slot, Some(next), now)?;
             slot.reopened.clear();
@@ -693,7 +697,7 @@ impl Completing<'_> {
         Ok(())
     }
 
-    async fn write_markers(&self, state: &Transaction) -> Result<(), ErrorCode> {
+    async fn write_markers(&mut self, state: &Transaction) -> Result<(), ErrorCode> {
         let marker = Marker {
             producer_id: state.producer_id,
             producer_epoch: state.producer_epoch,
@@ -711,19 +715,16 @@ impl Completing<'_> {
             }
         }
         // One that cannot be written must not keep the others from being read.
-        let (mut outcome, mut marked) = (Ok(()), Vec::new());
+        let mut outcome = Ok(());
         for (place, durability) in written {
             let one = match durability {
                 Ok(durability) => durability.wait().await,
                 Err(error) => Err(error),
             };
             match one {
-                Ok(()) => marked.push(place),
+                Ok(()) => self.marked.push(place),
                 Err(error) => outcome = outcome.and(Err(error)),
             }
-        }
-        if outcome.is_err() {
-            self.slot.lock().marked.extend(marked);
         }
         outcome
     }
@@ -731,7 +732,10 @@ impl Completing<'_> {
 
 impl Drop for Completing<'_> {
     fn drop(&mut self) {
-        self.slot.lock().is_completing = false;
+        let mut slot = self.slot.lock();
+        slot.is_completing = false;
+        slot.marked.extend(self.marked.drain(..));
+        drop(slot);
         if !self.is_done {
             self.coordinator.stranded.notify_one();
         }

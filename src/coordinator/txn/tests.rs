@@ -393,6 +393,11 @@ fn a_partition_that_refuses_its_marker_keeps_no_other_from_having_one() {
         coordinator.run_due().await;
         assert_eq!(marked(), ["a", "u"]);
         *world.broken_topic.lock() = None;
+        // Nor is one written again when it is their end that cannot be kept.
+        *world.full.lock() = true;
+        coordinator.run_due().await;
+        assert_eq!((marked().len(), status(&coordinator)), (3, Status::PrepareCommit));
+        *world.full.lock() = false;
         coordinator.run_due().await;
         assert_eq!(marked(), ["a", "u", "t"]);
         assert_eq!(status(&coordinator), Status::CompleteCommit);

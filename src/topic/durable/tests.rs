@@ -2,13 +2,17 @@
 
 use std::io::{self, IoSlice};
 use std::path::Path;
+use std::thread::ThreadId;
 
+use quipu_protocol::message::fetch::{FetchPartition, FetchRequest, FetchTopic};
+use quipu_protocol::message::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
 use quipu_protocol::primitives::Uuid;
 use quipu_protocol::record::BatchBuilder;
 use quipu_storage::disk::{DirLock, Disk, DiskFile, Entry, LockError, Map, MemoryDisk, OpenMode};
 use quipu_storage::{CheckedBatch, Origin};
 
 use super::*;
+use crate::api::Context;
 use crate::broker::{Broker, CreateTopic};
 use crate::clock::Clock;
 use crate::config::{Config, Layers, TopicConfig};
@@ -34,6 +38,8 @@ struct GateState {
     files_synced: usize,
     whole_synced: usize,
     opened: usize,
+    /// Who has opened files, or mapped them.
+    waited: Vec<ThreadId>,
 }
 
 impl Gate {
@@ -90,7 +96,9 @@ impl Disk for GatedDisk {
         self.files.create_dir_all(dir)
     }
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
-        self.gate.state.lock().opened += 1;
+        let mut state = self.gate.state.lock();
+        state.opened += 1;
+        state.waited.push(std::thread::current().id());
         Ok(Arc::new(GatedFile(self.files.open(path, mode)?, Arc::clone(&self.gate))))
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -136,6 +144,7 @@ impl DiskFile for GatedFile {
         self.1.pass(false)
     }
     fn map(&self, size_bytes: u64) -> io::Result<Map> {
+        self.1.state.lock().waited.push(std::thread::current().id());
         self.0.map(size_bytes)
     }
 }
@@ -481,4 +490,50 @@ fn whoever_looks_at_the_catalog_waits_for_no_change_of_it() {
         changing.join().unwrap().unwrap();
     });
     assert!(broker.read_catalog(|state| state.topics.contains_key("orders")));
+}
+
+#[test]
+fn who_asks_for_what_is_not_at_hand_does_not_wait_for_the_disk() {
+    let disk = GatedDisk::default();
+    let gate = Arc::clone(&disk.gate);
+    let start = || {
+        let clock = Clock::manual(1_000, 1);
+        Broker::open(Config::default(), Arc::new(disk.clone()), Path::new("/data"), clock).unwrap()
+    };
+    let broker = start();
+    let asked = CreateTopic { partitions: Some(2), ..CreateTopic::with_defaults("orders") };
+    for partition in broker.create_topic(asked).unwrap().partitions().iter() {
+        append(partition);
+    }
+    broker.close().unwrap();
+    let broker = start();
+    let waited = |ask: &dyn Fn()| {
+        gate.state.lock().waited.clear();
+        ask();
+        let own = std::thread::current().id();
+        let waited = std::mem::take(&mut gate.state.lock().waited);
+        (waited.contains(&own), waited.len())
+    };
+    let fetch = || {
+        let partition = FetchPartition { partition: 0, partition_max_bytes: 1_000, ..Default::default() };
+        let topics =
+            vec![FetchTopic { topic: "orders".into(), partitions: vec![partition], ..Default::default() }];
+        let request = FetchRequest { session_epoch: -1, max_bytes: 1_000, topics, ..Default::default() };
+        let cx = Context::of_test(&broker, 12);
+        let answer = within_patience(crate::api::fetch::fetch(&cx, request));
+        assert!(answer.responses[0].partitions[0].records.is_some());
+    };
+    let (is_own, times) = waited(&fetch);
+    assert!(!is_own && times > 0, "the first time it was {times} times");
+    assert_eq!(waited(&fetch).1, 0, "then it is open");
+    let list = || {
+        let partition = ListOffsetsPartition { partition_index: 1, timestamp: 0, ..Default::default() };
+        let topics = vec![ListOffsetsTopic { name: "orders".into(), partitions: vec![partition] }];
+        let request = ListOffsetsRequest { topics, ..Default::default() };
+        let cx = Context::of_test(&broker, 7);
+        let answer = within_patience(crate::api::list_offsets::list_offsets(&cx, request));
+        assert_eq!(answer.topics[0].partitions[0].offset, 0);
+    };
+    let (is_own, times) = waited(&list);
+    assert!(!is_own && times > 0, "the first time it was {times} times");
 }

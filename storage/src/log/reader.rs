@@ -174,24 +174,24 @@ impl Reader {
         })
     }
 
-    /// Whether a [`Reader::read`] of as much finds all of it in memory; otherwise it may wait for the disk, and whoever must
-    /// not wait has it done elsewhere. Costs next to nothing for what was written last.
-    pub fn is_at_hand(&self, from: Offset, max_bytes: usize) -> bool {
+    /// If a [`Reader::read`] of as much finds all of it in memory, about how much that is, and never more than `max_bytes`.
+    /// Otherwise it may wait for the disk, and whoever must not wait has it done elsewhere. Waits for nobody, and costs next
+    /// to nothing for what was written last.
+    pub fn at_hand(&self, from: Offset, max_bytes: usize) -> Option<usize> {
         if from >= self.end_offset() {
-            return true;
+            return Some(0);
         }
         let segments = self.shared.segments();
         let holder = segments.partition_point(|segment| segment.base_offset() <= from).saturating_sub(1);
         let mut left = max_bytes as u64;
         for segment in &segments[holder..] {
             // An error is for the read to tell, and it may take as long.
-            let Some(bytes) = segment.at_hand(from, left) else { return false };
-            left = left.saturating_sub(bytes);
+            left = left.saturating_sub(segment.at_hand(from, left)?);
             if left == 0 {
                 break;
             }
         }
-        true
+        Some(max_bytes - left as usize)
     }
 
     /// The first record below `upto` with a timestamp of `timestamp` or later: its offset and timestamp (S1). Exact, also
