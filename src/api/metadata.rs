@@ -8,8 +8,9 @@ use std::collections::HashSet;
 
 use quipu_protocol::ErrorCode;
 use quipu_protocol::message::describe_topic_partitions::{
-    DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
+    Cursor, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
     DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic, ResponseCursor,
+    TopicRequest,
 };
 use quipu_protocol::message::metadata::{
     MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker,
@@ -177,32 +178,23 @@ pub async fn describe_topic_partitions<'a>(
     cx: &Context<'_>,
     request: DescribeTopicPartitionsRequest<'a>,
 ) -> DescribeTopicPartitionsResponse<'a> {
-    let mut names: Vec<String> = if request.topics.is_empty() {
+    let names_all = request.topics.is_empty();
+    let (first_topic, first_partition) = match &request.cursor {
+        Some(cursor) => (&*cursor.topic_name, cursor.partition_index),
+        None => ("", 0),
+    };
+    let is_lost = |cursor: &Cursor<'_>| request.topics.iter().all(|topic| topic.name != cursor.topic_name);
+    if first_partition < 0 || !names_all && request.cursor.as_ref().is_some_and(is_lost) {
+        return refuse_page(request.topics);
+    }
+    let mut names: Vec<String> = if names_all {
         cx.broker.topics.all().iter().map(|topic| topic.name().to_string()).collect()
     } else {
         request.topics.iter().map(|topic| topic.name.to_string()).collect()
     };
+    names.retain(|name| name.as_str() >= first_topic);
     names.sort();
     names.dedup();
-    let names_all = request.topics.is_empty();
-    let mut first_partition = 0;
-    if request.cursor.as_ref().is_some_and(|cursor| cursor.partition_index < 0) {
-        let refuse = |name| DescribeTopicPartitionsResponseTopic {
-            error_code: ErrorCode::INVALID_REQUEST,
-            name: Some(Str::Owned(name)),
-            ..Default::default()
-        };
-        return DescribeTopicPartitionsResponse {
-            topics: names.into_iter().map(refuse).collect(),
-            ..Default::default()
-        };
-    }
-    if let Some(cursor) = &request.cursor {
-        names.retain(|name| name.as_str() >= &*cursor.topic_name);
-        if names.first().is_some_and(|name| *name == *cursor.topic_name) {
-            first_partition = cursor.partition_index as usize;
-        }
-    }
     let mut hidden = Vec::new();
     names.retain(|name| {
         let may = |name| match names_all {
@@ -224,7 +216,7 @@ pub async fn describe_topic_partitions<'a>(
     let mut topics = Vec::new();
     let mut next_cursor = None;
     for name in names {
-        let from = std::mem::take(&mut first_partition);
+        let from = if name == first_topic { first_partition as usize } else { 0 };
         if room == 0 {
             next_cursor = Some(ResponseCursor { topic_name: Str::Owned(name), partition_index: from as i32 });
             break;
@@ -257,6 +249,16 @@ pub async fn describe_topic_partitions<'a>(
     // Kafka names them last, and on every page.
     topics.append(&mut hidden);
     DescribeTopicPartitionsResponse { throttle_time_ms: 0, topics, next_cursor }
+}
+
+/// Refuses a cursor that is on no partition or on none of the topics. Names only what the client named.
+fn refuse_page<'a>(asked: Vec<TopicRequest<'a>>) -> DescribeTopicPartitionsResponse<'a> {
+    let refuse = |topic: TopicRequest<'a>| DescribeTopicPartitionsResponseTopic {
+        error_code: ErrorCode::INVALID_REQUEST,
+        name: Some(topic.name),
+        ..Default::default()
+    };
+    DescribeTopicPartitionsResponse { topics: asked.into_iter().map(refuse).collect(), ..Default::default() }
 }
 
 fn describe_page<'a>(

@@ -283,6 +283,81 @@ fn unseen_topics_are_left_out_and_not_created() {
 }
 
 #[test]
+fn a_refused_page_names_only_what_was_asked_for() {
+    run(async {
+        let tried = Tried::new(&[]);
+        let ask = async |names: &[&'static str], cursor: (&'static str, i32)| {
+            let request = describe_topic_partitions::DescribeTopicPartitionsRequest {
+                topics: names
+                    .iter()
+                    .map(|name| describe_topic_partitions::TopicRequest { name: (*name).into() })
+                    .collect(),
+                cursor: Some(describe_topic_partitions::Cursor {
+                    topic_name: cursor.0.into(),
+                    partition_index: cursor.1,
+                }),
+                response_partition_limit: 100,
+            };
+            type Response<'a> = describe_topic_partitions::DescribeTopicPartitionsResponse<'a>;
+            ask!(tried, ApiKey::DescribeTopicPartitions, 0, &request => Response)
+        };
+        let told = ask(&[], ("", -1)).await;
+        assert!(told.contains("topics: []"), "{told}");
+        tried.rights(&[topic(Describe)]);
+        for (names, cursor) in [(&["t"][..], ("t", -1)), (&["t"], ("s", 0)), (&["s", "t"], ("u", 0))] {
+            let told = ask(names, cursor).await;
+            assert_eq!(told.matches("INVALID_REQUEST").count(), names.len(), "{cursor:?}: {told}");
+        }
+        // Where the first page ended is no place in another topic.
+        let told = ask(&["s", "t"], ("s", 1)).await;
+        assert!(told.contains("partition_index: 0"), "{told}");
+    });
+}
+
+#[test]
+fn deleting_twice_tells_nothing_of_topics_that_are_hidden() {
+    run(async {
+        let tried = Tried::new(&[]);
+        let id = tried.broker.topics.by_name("t").unwrap().id();
+        let by_name = |name: &'static str| (Some(Str::Borrowed(name)), Uuid::ZERO);
+        let ask = async |topics: &[(Option<Str<'static>>, Uuid)]| {
+            let state = |(name, topic_id): &(Option<Str<'static>>, Uuid)| delete_topics::DeleteTopicState {
+                name: name.clone(),
+                topic_id: *topic_id,
+            };
+            let request = delete_topics::DeleteTopicsRequest {
+                topics: topics.iter().map(state).collect(),
+                ..Default::default()
+            };
+            ask!(tried, ApiKey::DeleteTopics, 6, &request => delete_topics::DeleteTopicsResponse)
+        };
+        let other = Uuid([9; 16]);
+        let there = ask(&[by_name("t"), by_name("t")]).await;
+        let missing = ask(&[by_name("x"), by_name("x")]).await;
+        assert_eq!(there.replace("\"t\"", "\"x\""), missing);
+        let there = ask(&[(None, id), (None, id)]).await;
+        let missing = ask(&[(None, other), (None, other)]).await;
+        assert_eq!(there.replace(&format!("{id:?}"), &format!("{other:?}")), missing);
+        // Which id belongs to which name.
+        let told = ask(&[(None, id), by_name("t")]).await;
+        assert_eq!(told.matches("TOPIC_AUTHORIZATION_FAILED").count(), 2, "{told}");
+
+        let may_delete = topic(Delete);
+        let mut may_not_see = topic(Describe);
+        may_not_see.0.permission = Permission::Deny;
+        tried.rights([&may_delete]);
+        let told = ask(&[(None, id), by_name("t")]).await;
+        assert_eq!(told.matches("INVALID_REQUEST").count(), 1, "{told}");
+        tried.rights([&may_delete, &may_not_see]);
+        for name in ["t", "x"] {
+            let told = ask(&[by_name(name)]).await;
+            assert!(told.contains("TOPIC_AUTHORIZATION_FAILED"), "{told}");
+        }
+        assert!(ask(&[(None, id)]).await.contains("error_code: NONE"));
+    });
+}
+
+#[test]
 fn clients_are_told_what_they_may_do() {
     run(async {
         let tried = Tried::new(&[]);

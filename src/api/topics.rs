@@ -1,6 +1,7 @@
 //! CreateTopics (key 19), DeleteTopics (key 20) and CreatePartitions (key 37).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use quipu_protocol::ErrorCode;
 use quipu_protocol::message::create_partitions::{
@@ -192,81 +193,152 @@ pub async fn delete_topics<'a>(
             .map(|name| DeleteTopicState { name: Some(name), topic_id: Uuid::ZERO })
             .collect()
     };
-    // A topic named twice, by whatever, is refused once and stays.
-    let mut times_named: HashMap<Uuid, (usize, bool)> = HashMap::new();
-    for asked in &asked {
-        if let Ok(topic) = find(cx, asked) {
-            let (times, is_by_id) = times_named.entry(topic.id()).or_default();
-            *times += 1;
-            *is_by_id |= asked.name.is_none();
-        }
-    }
-    let may_delete_all = cx.may_quietly(Operation::Delete, ResourceType::Cluster, CLUSTER_NAME);
-    let mut responses = Vec::with_capacity(asked.len());
-    for asked in asked {
-        let found = find(cx, &asked);
-        if let Ok(topic) = &found {
-            match times_named.remove(&topic.id()) {
-                Some((1, _)) => {}
-                Some((_, is_by_id)) => {
-                    responses.push(DeletableTopicResult {
-                        name: Some(Str::Owned(topic.name().to_string())),
-                        topic_id: if is_by_id { topic.id() } else { Uuid::ZERO },
-                        error_code: ErrorCode::INVALID_REQUEST,
-                        error_message: Some(Str::Borrowed("the request names this topic twice")),
-                    });
-                    continue;
-                }
-                None => continue,
+    let found = find_each(cx, asked);
+    let mut responses = Vec::with_capacity(found.len());
+    for found in found {
+        let topic = match found {
+            Ok(topic) => topic,
+            Err(refused) => {
+                responses.push(refused);
+                continue;
             }
-        }
-        if let Err(name) = permit_deletion(cx, &asked, found.as_deref().ok(), may_delete_all) {
-            responses.push(DeletableTopicResult {
-                name,
-                topic_id: asked.topic_id,
-                error_code: ErrorCode::TOPIC_AUTHORIZATION_FAILED,
-                error_message: Some(Str::Borrowed(permission::message(
-                    ErrorCode::TOPIC_AUTHORIZATION_FAILED,
-                ))),
-            });
-            continue;
-        }
-        let deleted = match found.and_then(|topic| may_delete(cx, topic)) {
+        };
+        let (name, topic_id) = (topic.name().to_string(), topic.id());
+        let deleted = match may_delete(cx, topic) {
             Ok(topic) => cx.broker.aside(move |broker| broker.delete_topic(&topic)).await,
             Err(refused) => Err(refused),
-        };
-        let (name, topic_id) = match &deleted {
-            Ok(topic) => (Some(Str::Owned(topic.name().to_string())), topic.id()),
-            Err(_) => (asked.name, asked.topic_id),
         };
         let (error_code, error_message) = match deleted {
             Ok(_) => (ErrorCode::NONE, None),
             Err(refused) => (refused.code, Some(Str::Owned(refused.message))),
         };
-        responses.push(DeletableTopicResult { name, topic_id, error_code, error_message });
+        responses.push(DeletableTopicResult {
+            name: Some(Str::Owned(name)),
+            topic_id,
+            error_code,
+            error_message,
+        });
     }
     DeleteTopicsResponse { throttle_time_ms: 0, responses }
 }
 
-/// Whether the client may delete the topic. If not, gives the name that it may be told: its own word, and the name behind
-/// an id only if it may see that topic.
-fn permit_deletion<'a>(
+/// The topics that are meant and that the client may delete, or what it is told instead. What is asked for twice is
+/// refused once; so far only the request's own words are compared, not what they stand for.
+fn find_each<'a>(
     cx: &Context<'_>,
-    asked: &DeleteTopicState<'a>,
-    topic: Option<&Topic>,
-    may_delete_all: bool,
-) -> Result<(), Option<Str<'a>>> {
-    let found = || topic.map(|topic| Str::Owned(topic.name().to_string()));
-    let Some(name) = asked.name.clone().or_else(found) else { return Ok(()) };
-    let is_told = asked.name.is_some() || cx.may_quietly(Operation::Describe, ResourceType::Topic, &name);
-    if may_delete_all || is_told && cx.may(Operation::Delete, ResourceType::Topic, &name) {
-        return Ok(());
+    asked: Vec<DeleteTopicState<'a>>,
+) -> Vec<Result<Arc<Topic>, Undeleted<'a>>> {
+    let mut times: HashMap<(Option<Str<'a>>, Uuid), usize> = HashMap::new();
+    for asked in &asked {
+        *times.entry((asked.name.clone(), asked.topic_id)).or_default() += 1;
     }
-    Err(is_told.then_some(name))
+    let repeated_ids: HashSet<Uuid> = times
+        .iter()
+        .filter(|((name, _), times)| name.is_none() && **times > 1)
+        .map(|((_, topic_id), _)| *topic_id)
+        .collect();
+    let may_delete_all = cx.may_quietly(Operation::Delete, ResourceType::Cluster, CLUSTER_NAME);
+    // Where the topic of an id is, to be told when a name means the same.
+    let mut by_id: HashMap<Uuid, usize> = HashMap::new();
+    let mut by_name: Vec<usize> = Vec::new();
+    let mut found = Vec::with_capacity(asked.len());
+    for asked in asked {
+        let is_valid = asked.name.is_some() == asked.topic_id.is_zero();
+        match times.get_mut(&(asked.name.clone(), asked.topic_id)) {
+            Some(0) => continue,
+            Some(times) if *times > 1 && is_valid => {
+                *times = 0;
+                let what = if asked.name.is_some() { "name" } else { "id" };
+                let refused = Refused::new(ErrorCode::INVALID_REQUEST, format!("Duplicate topic {what}."));
+                found.push(Err(undeleted(asked.name, asked.topic_id, refused)));
+                continue;
+            }
+            _ => {}
+        }
+        let is_by_id = asked.name.is_none();
+        let topic = find_permitted(cx, asked, may_delete_all);
+        match &topic {
+            Ok(topic) if is_by_id => drop(by_id.insert(topic.id(), found.len())),
+            Ok(_) => by_name.push(found.len()),
+            Err(_) => {}
+        }
+        found.push(topic);
+    }
+    // A name and an id of the same topic: told to those only who may delete it, as it says what belongs together.
+    let mut withdrawn = HashSet::new();
+    for at in by_name {
+        let Ok(topic) = &found[at] else { continue };
+        let meets = by_id.get(&topic.id()).copied();
+        if meets.is_some() || repeated_ids.contains(&topic.id()) {
+            withdrawn.extend(meets);
+            let refused = Refused::new(
+                ErrorCode::INVALID_REQUEST,
+                "the request names this topic by its name and by its id",
+            );
+            let name = Str::Owned(topic.name().to_string());
+            found[at] = Err(undeleted(Some(name), topic.id(), refused));
+        }
+    }
+    let mut at = 0..;
+    found.retain(|_| at.next().is_none_or(|at| !withdrawn.contains(&at)));
+    found
+}
+
+/// What is told of a topic that is not deleted.
+type Undeleted<'a> = DeletableTopicResult<'a>;
+
+fn undeleted<'a>(name: Option<Str<'a>>, topic_id: Uuid, refused: Refused) -> Undeleted<'a> {
+    let error_message = Some(Str::Owned(refused.message));
+    DeletableTopicResult { name, topic_id, error_code: refused.code, error_message }
+}
+
+/// The topic that is meant, if the client may delete it. By name it must also see it, before it is told whether there is
+/// such a topic; the name of one that it found by id is told only if it may see it.
+fn find_permitted<'a>(
+    cx: &Context<'_>,
+    asked: DeleteTopicState<'a>,
+    may_delete_all: bool,
+) -> Result<Arc<Topic>, Undeleted<'a>> {
+    let DeleteTopicState { name, topic_id } = asked;
+    let sees = |name: &str| may_delete_all || cx.may_quietly(Operation::Describe, ResourceType::Topic, name);
+    let may = |name: &str| may_delete_all || cx.may(Operation::Delete, ResourceType::Topic, name);
+    let not_permitted = || permission::refused(ErrorCode::TOPIC_AUTHORIZATION_FAILED);
+    let refused = |code, why: String| Refused::new(code, why);
+    let (name, refused) = match name {
+        Some(name) if !topic_id.is_zero() => {
+            let why = "name the topic either by name or by id, not both".to_owned();
+            (Some(name), refused(ErrorCode::INVALID_REQUEST, why))
+        }
+        Some(name) if !sees(&name) => (Some(name), not_permitted()),
+        Some(name) => match cx.broker.topics.by_name(&name) {
+            Some(topic) if may(&name) => return Ok(topic),
+            Some(_) => (Some(name), not_permitted()),
+            None => {
+                let why = format!("there is no topic {name}");
+                (Some(name), refused(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, why))
+            }
+        },
+        None if topic_id.is_zero() => {
+            let why = "name the topic by name or by id".to_owned();
+            (None, refused(ErrorCode::INVALID_REQUEST, why))
+        }
+        None => match cx.broker.topics.by_id(topic_id) {
+            Some(topic) if may(topic.name()) => return Ok(topic),
+            Some(topic) => {
+                let name = sees(topic.name()).then(|| Str::Owned(topic.name().to_string()));
+                (name, not_permitted())
+            }
+            None => {
+                let why = format!("there is no topic with id {topic_id}");
+                (None, refused(ErrorCode::UNKNOWN_TOPIC_ID, why))
+            }
+        },
+    };
+    Err(undeleted(name, topic_id, refused))
 }
 
 /// The topic, if it is one that can be deleted.
-fn may_delete(cx: &Context<'_>, topic: std::sync::Arc<Topic>) -> Result<std::sync::Arc<Topic>, Refused> {
+fn may_delete(cx: &Context<'_>, topic: Arc<Topic>) -> Result<Arc<Topic>, Refused> {
     if !cx.broker.settings().topics.delete {
         return Err(Refused::new(ErrorCode::TOPIC_DELETION_DISABLED, "delete.topic.enable is false"));
     }
@@ -274,21 +346,6 @@ fn may_delete(cx: &Context<'_>, topic: std::sync::Arc<Topic>) -> Result<std::syn
         return Err(Refused::new(ErrorCode::INVALID_REQUEST, "this topic is the broker's own and stays"));
     }
     Ok(topic)
-}
-
-/// The topic that is meant.
-fn find(cx: &Context<'_>, asked: &DeleteTopicState<'_>) -> Result<std::sync::Arc<Topic>, Refused> {
-    match asked.name.as_deref() {
-        Some(_) if !asked.topic_id.is_zero() => {
-            Err(Refused::new(ErrorCode::INVALID_REQUEST, "name the topic either by name or by id, not both"))
-        }
-        Some(name) => cx.broker.topics.by_name(name).ok_or_else(|| {
-            Refused::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, format!("there is no topic {name}"))
-        }),
-        None => cx.broker.topics.by_id(asked.topic_id).ok_or_else(|| {
-            Refused::new(ErrorCode::UNKNOWN_TOPIC_ID, format!("there is no topic with id {}", asked.topic_id))
-        }),
-    }
 }
 
 /// Adds partitions to topics (versions 0–3).
