@@ -7,6 +7,7 @@ use quipu_protocol::ErrorCode;
 
 use super::Context;
 use crate::broker::Refused;
+use crate::coordinator::doors::Sight;
 use crate::logging::AUTHORIZER;
 use crate::security::acl::{CLUSTER_NAME, Operation, ResourceType};
 use crate::security::authorizer::{ANONYMOUS, Authorizer, Subject};
@@ -60,6 +61,23 @@ pub(super) fn message(code: ErrorCode) -> &'static str {
     }
 }
 
+/// A client as one who looks at topics.
+struct Eyes<'a> {
+    authorizer: Option<&'a Authorizer>,
+    subject: Subject<'static>,
+}
+
+impl Sight for Eyes<'_> {
+    fn sees(&self, topic: &str) -> bool {
+        let sees = |it: &Authorizer| it.allows(self.subject, Operation::Describe, ResourceType::Topic, topic);
+        self.authorizer.is_none_or(sees)
+    }
+
+    fn version(&self) -> i64 {
+        self.authorizer.map_or(0, Authorizer::version)
+    }
+}
+
 impl Context<'_> {
     /// Who asks. Nobody logs in yet.
     fn subject(&self) -> Subject<'static> {
@@ -89,12 +107,8 @@ impl Context<'_> {
     }
 
     /// Which topics the client may see, for those who list them.
-    pub fn sees(&self) -> impl Fn(&str) -> bool + Sync {
-        let (authorizer, subject) = (self.broker.authorizer.as_ref(), self.subject());
-        move |topic| {
-            let sees = |it: &Authorizer| it.allows(subject, Operation::Describe, ResourceType::Topic, topic);
-            authorizer.is_none_or(sees)
-        }
+    pub fn sees(&self) -> impl Sight {
+        Eyes { authorizer: self.broker.authorizer.as_ref(), subject: self.subject() }
     }
 
     /// Goes on only if the client may do this.

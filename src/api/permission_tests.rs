@@ -459,6 +459,76 @@ fn an_expression_stands_for_topics_that_its_member_sees() {
 }
 
 #[test]
+fn an_expression_follows_the_rights_of_those_who_ask() {
+    run(async {
+        let tried = Tried::new(&[
+            "group.consumer.assignment.interval.ms=0",
+            "group.consumer.migration.policy=bidirectional",
+        ]);
+        type Beaten<'a> = consumer_group_heartbeat::ConsumerGroupHeartbeatResponse<'a>;
+        tried.rights(&[group(Read)]);
+        let told = ask!(tried, ApiKey::ConsumerGroupHeartbeat, 1, &beat(None) => Beaten);
+        assert!(told.contains("member_epoch: 1"), "{told}");
+
+        // Somebody else makes the group look at the topics again, with no more rights.
+        tried.broker.create_topic(CreateTopic::with_defaults("u")).unwrap();
+        let request = join_group::JoinGroupRequest {
+            group_id: "g".into(),
+            session_timeout_ms: 10_000,
+            rebalance_timeout_ms: 10_000,
+            protocol_type: "consumer".into(),
+            protocols: vec![join_group::JoinGroupRequestProtocol {
+                name: "range".into(),
+                // Version 0: no topics, no data.
+                metadata: b"\0\0\0\0\0\0\xff\xff\xff\xff"[..].into(),
+            }],
+            ..Default::default()
+        };
+        let told = ask!(tried, ApiKey::JoinGroup, 3, &request => join_group::JoinGroupResponse);
+        assert!(told.contains("error_code: NONE"), "{told}");
+        let describe = consumer_group_describe::ConsumerGroupDescribeRequest {
+            group_ids: vec!["g".into()],
+            ..Default::default()
+        };
+        type Described<'a> = consumer_group_describe::ConsumerGroupDescribeResponse<'a>;
+        tried.rights(&[group(Describe), topic(Describe)]);
+        let told = ask!(tried, ApiKey::ConsumerGroupDescribe, 1, &describe => Described);
+        assert!(told.contains("\"m\"") && !told.contains("partitions: [0]"), "{told}");
+
+        // With the rights the topics come and go.
+        let mut epoch = 1;
+        for (needs, partitions) in [(&[group(Read), topic(Describe)][..], 1), (&[group(Read)], 0)] {
+            tried.rights(needs);
+            let mut told = String::new();
+            for _ in 0..3 {
+                let request = consumer_group_heartbeat::ConsumerGroupHeartbeatRequest {
+                    member_epoch: epoch,
+                    rebalance_timeout_ms: -1,
+                    subscribed_topic_regex: None,
+                    topic_partitions: None,
+                    ..beat(None)
+                };
+                let answer = ask!(tried, ApiKey::ConsumerGroupHeartbeat, 1, &request => Beaten);
+                epoch = answer
+                    .split("member_epoch: ")
+                    .nth(1)
+                    .unwrap()
+                    .split(',')
+                    .next()
+                    .unwrap()
+                    .parse()
+                    .unwrap();
+                if answer.contains("assignment: Some") {
+                    told = answer;
+                }
+            }
+            assert!(told.contains("assignment: Some"), "{needs:?} changed nothing");
+            assert_eq!(told.matches("partitions: [0]").count(), partitions, "{told}");
+        }
+    });
+}
+
+#[test]
 fn every_other_api_needs_the_rights_that_kafka_asks_for() {
     run(async {
         let mut tried =

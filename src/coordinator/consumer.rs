@@ -6,16 +6,16 @@ use quipu_protocol::error_code::ErrorCode;
 use quipu_protocol::primitives::Uuid;
 
 use super::GroupCoordinator;
-use super::doors::TopicLookup;
+use super::doors::{Sight, TopicLookup};
 use super::group::GroupKind;
 use super::group::consumer::{Beat, BeatReply, ConsumerView, Refused};
 use super::slots::Slot;
 use super::step::{TEXT_BYTES_MAX, log_error};
 
 /// The topics, with only those listed that a client may see.
-struct Seen<'a> {
-    topics: &'a dyn TopicLookup,
-    sees: &'a (dyn Fn(&str) -> bool + Sync),
+pub(super) struct Seen<'a> {
+    pub(super) topics: &'a dyn TopicLookup,
+    pub(super) sight: &'a dyn Sight,
 }
 
 impl TopicLookup for Seen<'_> {
@@ -32,17 +32,18 @@ impl TopicLookup for Seen<'_> {
     }
 
     fn names(&self) -> Vec<Arc<str>> {
-        self.topics.names().into_iter().filter(|name| (self.sees)(name)).collect()
+        self.topics.names().into_iter().filter(|name| self.sight.sees(name)).collect()
     }
 
+    /// Both only rise, so that their sum changes with either.
     fn version(&self) -> i64 {
-        self.topics.version()
+        self.topics.version() + self.sight.version()
     }
 }
 
 impl GroupCoordinator {
     /// ConsumerGroupHeartbeat of a member whose request is well formed. Answers when what it says is durable. Regular
-    /// expressions that it makes the group resolve stand for topics that it `sees`.
+    /// expressions that it makes the group resolve stand for topics in its `sight`.
     ///
     /// # Errors
     /// With a message, as Kafka's; the group is as it was.
@@ -50,7 +51,7 @@ impl GroupCoordinator {
         &self,
         group_id: &str,
         beat: &Beat,
-        sees: &(dyn Fn(&str) -> bool + Sync),
+        sight: &dyn Sight,
     ) -> Result<BeatReply, Refused> {
         let plain = |code: ErrorCode| Refused::new(code, code.to_string());
         self.admit(group_id).map_err(plain)?;
@@ -61,7 +62,7 @@ impl GroupCoordinator {
         let now = self.clock.now();
         let settings = self.settings();
         let times = self.consumer_times(group_id);
-        let topics = Seen { topics: &*self.topics, sees };
+        let topics = Seen { topics: &*self.topics, sight };
         let beat_once = |slot: &mut Slot| {
             let taken = slot.group.consumer_heartbeat(now, beat, &topics, &settings, &times);
             let (reply, step) = taken?;

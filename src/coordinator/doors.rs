@@ -52,6 +52,14 @@ pub trait TopicLookup: Send + Sync {
     fn version(&self) -> i64;
 }
 
+/// Which of the topics a client may see.
+pub trait Sight: Sync {
+    /// Whether it may see this one, be it there or not.
+    fn sees(&self, topic: &str) -> bool;
+    /// Raised after what anybody may see has changed.
+    fn version(&self) -> i64;
+}
+
 /// Time and randomness.
 pub trait CoordinatorClock: Send + Sync {
     /// Both clocks.

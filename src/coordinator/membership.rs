@@ -6,6 +6,8 @@ use std::sync::Arc;
 use quipu_protocol::error_code::ErrorCode;
 
 use super::GroupCoordinator;
+use super::consumer::Seen;
+use super::doors::Sight;
 use super::group::classic::{JoinRequest, Leaving, SyncRequest};
 use super::group::{GroupKind, JoinReply, MemberId, Reply, SyncReply};
 use super::settings::{GroupSettings, PROTOCOLS_PER_MEMBER_MAX};
@@ -13,16 +15,18 @@ use super::slots::Slot;
 use super::step::{TEXT_BYTES_MAX, log_error};
 
 impl GroupCoordinator {
-    /// JoinGroup. Waits until the round of joins ends.
-    pub async fn join(&self, group_id: &str, mut request: JoinRequest) -> JoinReply {
+    /// JoinGroup. Waits until the round of joins ends. Regular expressions that it makes a consumer group resolve stand
+    /// for topics in the client's `sight`.
+    pub async fn join(&self, group_id: &str, mut request: JoinRequest, sight: &dyn Sight) -> JoinReply {
         let member_id = request.member_id.clone();
         if let Err(error) = self.admit_join(group_id, &mut request) {
             return JoinReply::refuse(error, member_id);
         }
         let settings = GroupSettings { consumer: self.consumer_times(group_id), ..self.settings() };
         let create = member_id.is_empty();
+        let topics = Seen { topics: &*self.topics, sight };
         let parked = self.parked(group_id, create, |group, now, token| {
-            group.join(now, token, request, &*self.topics, &settings)
+            group.join(now, token, request, &topics, &settings)
         });
         match parked.await {
             Ok(Reply::Join(reply)) => reply,

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use quipu_protocol::error_code::ErrorCode;
 use quipu_protocol::primitives::Uuid;
 
-use super::doors::{CoordinatorClock, CoordinatorLog, Durability, DurabilitySender, TopicLookup};
+use super::doors::{CoordinatorClock, CoordinatorLog, Durability, DurabilitySender, Sight, TopicLookup};
 use super::group::classic::{JoinRequest, Leaving, Protocol, State, SyncRequest};
 use super::group::offsets::CommitRequest;
 use super::group::sim::Sim;
@@ -53,6 +53,19 @@ impl CoordinatorLog for World {
         now: Millis,
     ) -> Result<Durability, ErrorCode> {
         self.append(group, records, now)
+    }
+}
+
+/// Of a client that may see all topics.
+struct Everything;
+
+impl Sight for Everything {
+    fn sees(&self, _: &str) -> bool {
+        true
+    }
+
+    fn version(&self) -> i64 {
+        0
     }
 }
 
@@ -144,9 +157,9 @@ fn committed(groups: &GroupCoordinator, group_id: &str) -> Option<i64> {
 
 /// A new member's way in, when nobody else has to join.
 async fn join_alone(groups: &GroupCoordinator, group_id: &str) -> JoinReply {
-    let reply = groups.join(group_id, request("")).await;
+    let reply = groups.join(group_id, request(""), &Everything).await;
     assert_eq!(reply.error, ErrorCode::MEMBER_ID_REQUIRED);
-    groups.join(group_id, request(&reply.member_id)).await
+    groups.join(group_id, request(&reply.member_id), &Everything).await
 }
 
 /// Whether the future is still waiting after everything that could run has run.
@@ -197,8 +210,11 @@ async fn a_group_goes_its_way_from_first_join_to_commit_and_comes_back_after_a_r
 async fn stable_pair(groups: &GroupCoordinator) -> (MemberId, MemberId) {
     let one = join_alone(groups, "g").await.member_id;
     assert_eq!(groups.sync("g", sync_request(&one, 1, &[])).await.error, ErrorCode::NONE);
-    let two = groups.join("g", request("")).await.member_id;
-    let (first, second) = tokio::join!(groups.join("g", request(&one)), groups.join("g", request(&two)));
+    let two = groups.join("g", request(""), &Everything).await.member_id;
+    let (first, second) = tokio::join!(
+        groups.join("g", request(&one), &Everything),
+        groups.join("g", request(&two), &Everything)
+    );
     assert_eq!((first.generation, second.generation), (2, 2));
     let leader = first.leader.clone();
     let follower = if leader == one { &two } else { &one };
@@ -225,7 +241,7 @@ async fn g6_kills_faster_than_the_session_do_not_keep_a_dead_member() {
             pass(&world, &groups, 1_000);
             if groups.heartbeat("g", &alive, None, 2) == ErrorCode::REBALANCE_IN_PROGRESS {
                 assert_eq!(lives, 3, "4 s and 4 s of silence, then the 2 s that are left");
-                assert_eq!(groups.join("g", request(&alive)).await.members.len(), 1);
+                assert_eq!(groups.join("g", request(&alive), &Everything).await.members.len(), 1);
                 return;
             }
         }
@@ -270,8 +286,8 @@ async fn g6_a_life_in_which_nobody_is_heard_counts_for_nobody() {
 async fn a_parked_join_is_answered_when_the_others_come_or_go() {
     let (world, groups) = new();
     let first = join_alone(&groups, "g").await.member_id;
-    let second = groups.join("g", request("")).await.member_id;
-    let mut parked = pin!(groups.join("g", request(&second)));
+    let second = groups.join("g", request(""), &Everything).await.member_id;
+    let mut parked = pin!(groups.join("g", request(&second), &Everything));
     assert!(is_waiting(parked.as_mut()).await);
     assert_eq!(groups.heartbeat("g", &first, None, 1), ErrorCode::REBALANCE_IN_PROGRESS);
     assert_eq!(groups.next_deadline(), 10_000, "the first member's session");
@@ -287,7 +303,7 @@ async fn a_dropped_request_leaves_nothing_behind() {
     {
         let mut old_client = request("");
         old_client.must_know_id = false;
-        let mut parked = pin!(groups.join("g", old_client));
+        let mut parked = pin!(groups.join("g", old_client, &Everything));
         assert!(is_waiting(parked.as_mut()).await);
         assert_eq!(groups.describe("g").unwrap().members.len(), 2);
     }
@@ -295,16 +311,16 @@ async fn a_dropped_request_leaves_nothing_behind() {
     let waiters = |group: &str| groups.slots.get(group).unwrap().lock().waiters.len();
     assert_eq!(waiters("g"), 0);
 
-    let reply = groups.join("g", request(&first)).await;
+    let reply = groups.join("g", request(&first), &Everything).await;
     assert_eq!(reply.error, ErrorCode::NONE);
-    let second = groups.join("g", request("")).await.member_id;
+    let second = groups.join("g", request(""), &Everything).await.member_id;
     {
-        let mut parked = pin!(groups.join("g", request(&second)));
+        let mut parked = pin!(groups.join("g", request(&second), &Everything));
         assert!(is_waiting(parked.as_mut()).await);
     }
     assert_eq!(waiters("g"), 0);
     // It counts as joined, as it may come back; its session decides.
-    let reply = groups.join("g", request(&first)).await;
+    let reply = groups.join("g", request(&first), &Everything).await;
     assert_eq!(reply.members.len(), 2);
     let mut parked = pin!(groups.sync("g", sync_request(&second, reply.generation, &[])));
     assert!(is_waiting(parked.as_mut()).await);
@@ -365,7 +381,7 @@ async fn errors_of_the_log_are_translated_as_kafka_does() {
 #[tokio::test]
 async fn g8_who_takes_a_member_out_of_a_consumer_group_hears_that_it_could_not_be_kept() {
     let (world, groups) = new();
-    groups.consumer_heartbeat("g", &Sim::joining("a"), &|_| true).await.unwrap();
+    groups.consumer_heartbeat("g", &Sim::joining("a"), &Everything).await.unwrap();
     let leaving = [Leaving { member_id: "a".into(), instance_id: None }];
     *world.broken.lock() = Some(ErrorCode::KAFKA_STORAGE_ERROR);
     assert_eq!(groups.leave("g", &leaving).await, Err(ErrorCode::NOT_COORDINATOR));
@@ -379,7 +395,7 @@ async fn requests_are_refused_while_loading_and_after_the_stop() {
     let world = Arc::new(World::default());
     let groups = GroupCoordinator::new(GroupSettings::default(), world.clone(), world.clone(), world.clone());
     let loading = ErrorCode::COORDINATOR_LOAD_IN_PROGRESS;
-    assert_eq!(groups.join("g", request("")).await.error, loading);
+    assert_eq!(groups.join("g", request(""), &Everything).await.error, loading);
     assert_eq!(groups.sync("g", sync_request("a", 1, &[])).await.error, loading);
     assert_eq!(groups.commit("g", &nobody(), commit(1), None, true).await, Err(loading));
     assert_eq!(groups.list(), Err(loading));
@@ -387,30 +403,30 @@ async fn requests_are_refused_while_loading_and_after_the_stop() {
     groups.finish_loading(world.now(), &[]);
 
     join_alone(&groups, "g").await;
-    let second = groups.join("g", request("")).await.member_id;
-    let mut parked = pin!(groups.join("g", request(&second)));
+    let second = groups.join("g", request(""), &Everything).await.member_id;
+    let mut parked = pin!(groups.join("g", request(&second), &Everything));
     assert!(is_waiting(parked.as_mut()).await);
     groups.stop();
     assert_eq!(parked.await.error, ErrorCode::COORDINATOR_NOT_AVAILABLE);
-    assert_eq!(groups.join("g", request("")).await.error, ErrorCode::COORDINATOR_NOT_AVAILABLE);
+    assert_eq!(groups.join("g", request(""), &Everything).await.error, ErrorCode::COORDINATOR_NOT_AVAILABLE);
     assert_eq!(groups.heartbeat("g", &second, None, 1), ErrorCode::COORDINATOR_NOT_AVAILABLE);
 }
 
 #[tokio::test]
 async fn requests_that_no_group_can_take_are_refused_before_there_is_one() {
     let (_, groups) = new();
-    assert_eq!(groups.join("", request("")).await.error, ErrorCode::INVALID_GROUP_ID);
+    assert_eq!(groups.join("", request(""), &Everything).await.error, ErrorCode::INVALID_GROUP_ID);
     for session_timeout_ms in [5_999, 1_800_001, -1] {
-        let reply = groups.join("g", JoinRequest { session_timeout_ms, ..request("") }).await;
+        let reply = groups.join("g", JoinRequest { session_timeout_ms, ..request("") }, &Everything).await;
         assert_eq!(reply.error, ErrorCode::INVALID_SESSION_TIMEOUT);
     }
     let many = (0..101).map(|n| Protocol { name: n.to_string().into(), metadata: Bytes::new() });
-    let reply = groups.join("g", JoinRequest { protocols: many.collect(), ..request("") }).await;
+    let reply = groups.join("g", JoinRequest { protocols: many.collect(), ..request("") }, &Everything).await;
     assert_eq!(reply.error, ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
     let long: Arc<str> = "x".repeat(40_000).into();
-    let reply = groups.join("g", JoinRequest { instance_id: Some(long), ..request("") }).await;
+    let reply = groups.join("g", JoinRequest { instance_id: Some(long), ..request("") }, &Everything).await;
     assert_eq!(reply.error, ErrorCode::INVALID_REQUEST);
-    assert_eq!(groups.join("g", request("stranger")).await.error, ErrorCode::UNKNOWN_MEMBER_ID);
+    assert_eq!(groups.join("g", request("stranger"), &Everything).await.error, ErrorCode::UNKNOWN_MEMBER_ID);
     assert_eq!(groups.sync("g", sync_request("a", 1, &[])).await.error, ErrorCode::UNKNOWN_MEMBER_ID);
     assert_eq!(groups.heartbeat("g", &"a".into(), None, 1), ErrorCode::UNKNOWN_MEMBER_ID);
     let leaving = [Leaving { member_id: "a".into(), instance_id: None }];
@@ -429,14 +445,14 @@ async fn the_number_of_groups_is_bounded_and_unused_ones_go() {
     let world = Arc::new(World::default());
     let groups = start(&world, GroupSettings { groups_max: 2, ..GroupSettings::default() });
     groups.commit("a", &nobody(), commit(1), None, true).await.unwrap();
-    assert_eq!(groups.join("b", request("")).await.error, ErrorCode::MEMBER_ID_REQUIRED);
-    assert_eq!(groups.join("c", request("")).await.error, ErrorCode::POLICY_VIOLATION);
+    assert_eq!(groups.join("b", request(""), &Everything).await.error, ErrorCode::MEMBER_ID_REQUIRED);
+    assert_eq!(groups.join("c", request(""), &Everything).await.error, ErrorCode::POLICY_VIOLATION);
     let refused = groups.commit("c", &nobody(), commit(1), None, true).await;
     assert_eq!(refused, Err(ErrorCode::POLICY_VIOLATION));
     // The id handed out in b is never used.
     pass(&world, &groups, 10_000);
     assert_eq!(groups.count(), 1);
-    assert_eq!(groups.join("c", request("")).await.error, ErrorCode::MEMBER_ID_REQUIRED);
+    assert_eq!(groups.join("c", request(""), &Everything).await.error, ErrorCode::MEMBER_ID_REQUIRED);
 }
 
 #[tokio::test]

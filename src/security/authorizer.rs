@@ -8,6 +8,7 @@
 use std::borrow::Borrow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use parking_lot::RwLock;
 
@@ -35,6 +36,8 @@ pub struct Authorizer {
     super_users: HashSet<String>,
     allow_everyone: bool,
     rules: RwLock<Rules>,
+    /// How often the entries were set.
+    version: AtomicI64,
 }
 
 type Rules = HashMap<ResourceType, Patterns>;
@@ -133,7 +136,12 @@ impl Authorizer {
     /// With these super users, as `User:name`, and without any entries. `allow_everyone` opens resources that no entry
     /// fits (`allow.everyone.if.no.acl.found`).
     pub fn new(super_users: impl IntoIterator<Item = String>, allow_everyone: bool) -> Self {
-        Self { super_users: super_users.into_iter().collect(), allow_everyone, rules: RwLock::default() }
+        Self {
+            super_users: super_users.into_iter().collect(),
+            allow_everyone,
+            rules: RwLock::default(),
+            version: AtomicI64::new(0),
+        }
     }
 
     /// Goes by these entries from now on.
@@ -143,7 +151,16 @@ impl Authorizer {
             let acl = acl.borrow();
             rules.entry(acl.resource_type).or_default().add(acl);
         }
-        *self.rules.write() = rules;
+        let old = std::mem::replace(&mut *self.rules.write(), rules);
+        // Later than the entries: who remembers the old version has at worst looked too early.
+        self.version.fetch_add(1, Ordering::Release);
+        // Without the lock: that takes a while when there are many.
+        drop(old);
+    }
+
+    /// Raised when the entries have changed. Read before asking: what is decided then goes by these entries, or by newer ones.
+    pub fn version(&self) -> i64 {
+        self.version.load(Ordering::Acquire)
     }
 
     /// True if nobody may do anything: there is neither an entry nor a super user.

@@ -41,7 +41,7 @@ pub async fn join_group<'a>(cx: &Context<'_>, request: JoinGroupRequest<'a>) -> 
         may_skip_assignment: cx.version >= FIRST_WITH_SKIP,
     };
     let reply = match cx.permit(Operation::Read, ResourceType::Group, &request.group_id) {
-        Ok(()) => cx.broker.groups.join(&request.group_id, join).await,
+        Ok(()) => cx.broker.groups.join(&request.group_id, join, &cx.sees()).await,
         Err(code) => JoinReply::refuse(code, shared("")),
     };
     let protocol_name = maybe_text(reply.protocol.as_ref());
