@@ -233,6 +233,53 @@ fn a_fetch_session_ends_with_the_right_to_its_topic() {
 }
 
 #[test]
+fn a_partition_that_is_not_for_the_client_ends_no_wait_for_others() {
+    run(async {
+        let tried = Tried::new(&[]);
+        tried.rights(&[topic(Read), topic(Write)]);
+        let record = batch(false);
+        let produce = async || {
+            let written = produced(None, Uuid::ZERO, &record);
+            ask!(tried, ApiKey::Produce, 9, &written => produce::ProduceResponse)
+        };
+        let wait = async |topic: &'static str, offset, session: Option<(i32, i32)>| {
+            let mut request = fetched(Uuid::ZERO);
+            (request.max_wait_ms, request.min_bytes, request.max_bytes) = (600_000, 1, 1 << 20);
+            (request.session_id, request.session_epoch) = session.unwrap_or((0, -1));
+            request.topics[0].partitions[0].fetch_offset = offset;
+            let mut other = request.topics[0].clone();
+            other.topic = "none".into();
+            let mut missing = request.topics[0].partitions[0].clone();
+            missing.partition = 9;
+            request.topics[0].topic = topic.into();
+            request.topics[0].partitions.push(missing);
+            request.topics.insert(0, other);
+            ask!(tried, ApiKey::Fetch, 12, &request => fetch::FetchResponse)
+        };
+        let (mut session, mut epoch) = (0, 0);
+        produce().await;
+        for offset in 1..4 {
+            // By a clock that stands still only the record can end it.
+            let wanted = if offset == 1 { None } else { Some((session, epoch)) };
+            let (told, _) = tokio::join!(wait("t", offset, wanted), produce());
+            assert!(told.contains(&format!("high_watermark: {}", offset + 1)), "{told}");
+            for error in ["TOPIC_AUTHORIZATION_FAILED", "UNKNOWN_TOPIC_OR_PARTITION"] {
+                assert_eq!(told.matches(error).count(), 1, "{told}");
+            }
+            if let Some((0, _)) = wanted {
+                session =
+                    told.split("session_id: ").nth(1).unwrap().split(',').next().unwrap().parse().unwrap();
+                epoch = 1;
+            }
+        }
+        assert_ne!(session, 0);
+        // Nothing is left to wait for.
+        let told = wait("never", 0, None).await;
+        assert_eq!(told.matches("TOPIC_AUTHORIZATION_FAILED").count(), 3, "{told}");
+    });
+}
+
+#[test]
 fn unseen_topics_are_left_out_and_not_created() {
     run(async {
         let tried = Tried::new(&[]);

@@ -88,7 +88,7 @@ pub async fn fetch<'a>(cx: &Context<'_>, request: FetchRequest<'a>) -> FetchResp
             Err(refused) => return FetchResponse { error_code: refused.code, ..Default::default() },
         }
     };
-    if request.max_wait_ms > 0 && is_too_little(&found, min_bytes) {
+    if request.max_wait_ms > 0 && is_too_little(&wanted, &found, min_bytes) {
         found =
             wait_for_more(cx, &wanted, request.isolation_level, (limit, min_bytes), deadline, found).await;
     }
@@ -115,10 +115,12 @@ fn are_at_hand(wanted: &[Wanted], limit: usize, now: Millis) -> bool {
     true
 }
 
-/// True when a long poll should go on: no error to tell, and fewer bytes than the client wants.
-fn is_too_little(found: &[Found], min_bytes: usize) -> bool {
-    !found.is_empty()
-        && found.iter().all(|f| f.error_code.is_none() && f.diverging_epoch.is_none())
+/// True when a long poll should go on: no error to tell, and fewer bytes than the client wants. Partitions that are not
+/// there or not for the client end it only where there are no others; nothing that it waits for changes them.
+fn is_too_little(wanted: &[Wanted], found: &[Found], min_bytes: usize) -> bool {
+    let mut read = wanted.iter().zip(found).filter(|(w, _)| w.partition.is_ok()).map(|(_, f)| f).peekable();
+    read.peek().is_some()
+        && read.all(|f| f.error_code.is_none() && f.diverging_epoch.is_none())
         && found.iter().map(|f| f.bytes).sum::<usize>() < min_bytes
 }
 
@@ -147,7 +149,7 @@ async fn wait_for_more(
         let before = missing(&found);
         waiter.rearm(before);
         found = read_all(wanted, isolation_level, limit, cx.broker.clock.now_ms());
-        if !is_too_little(&found, min_bytes) {
+        if !is_too_little(wanted, &found, min_bytes) {
             return found;
         }
         if missing(&found) < before {
