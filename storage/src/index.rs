@@ -59,6 +59,11 @@ impl Index {
         }
     }
 
+    /// What it takes in memory.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.entries.capacity() * size_of::<Entry>()
+    }
+
     /// Bytes of the segment that have been looked at.
     pub(crate) fn covered(&self) -> u64 {
         self.covered

@@ -73,6 +73,7 @@ mod config;
 mod damaged;
 mod error;
 mod index;
+mod indexes;
 mod log;
 mod map;
 mod marker;

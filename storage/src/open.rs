@@ -11,11 +11,12 @@ use std::sync::{Arc, Weak};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::disk::{DiskFile, Map};
+use crate::indexes::{IndexSlot, Indexes};
 
 /// Looks per opened segment at most, so that a table full of what may not be closed does not make each opening long.
 const LOOKS_MAX: usize = 64;
 
-/// A limit on open segments. Clones share it; the default is none.
+/// A limit on open segments, and on the memory that indexes take. Clones share it; the default is none.
 #[derive(Clone, Debug, Default)]
 pub struct OpenSegments(Option<Arc<Table>>);
 
@@ -24,6 +25,7 @@ struct Table {
     limit: usize,
     open: AtomicUsize,
     list: Mutex<VecDeque<Weak<Slot>>>,
+    indexes: Indexes,
 }
 
 impl PartialEq for OpenSegments {
@@ -40,7 +42,8 @@ impl Eq for OpenSegments {}
 impl OpenSegments {
     /// At most `limit` segments are open, not counting those that cannot be closed before their next sync.
     pub fn limited(limit: usize) -> Self {
-        Self(Some(Arc::new(Table { limit, open: AtomicUsize::new(0), list: Mutex::default() })))
+        let (open, list, indexes) = (AtomicUsize::new(0), Mutex::default(), Indexes::default());
+        Self(Some(Arc::new(Table { limit, open, list, indexes })))
     }
 
     /// How many are open. 0 without a limit: then nobody counts.
@@ -57,6 +60,14 @@ impl OpenSegments {
     pub fn trim(&self) {
         if let Some(table) = self.0.as_ref().filter(|_| self.is_over()) {
             table.trim(table.list.lock());
+        }
+    }
+
+    /// Counts the index of a full segment that is in memory, and lets go of others if that is too much. Without a limit all of
+    /// them stay.
+    pub(crate) fn index_loaded(&self, index: &Arc<IndexSlot>) {
+        if let Some(table) = &self.0 {
+            table.indexes.loaded(index);
         }
     }
 

@@ -16,10 +16,11 @@ use crate::aborted;
 use crate::disk::{Disk, DiskFile, Map, OpenMode, state};
 use crate::error::ReadError;
 use crate::index::{Index, Place};
+use crate::indexes::IndexSlot;
 use crate::marker::Aborted;
 use crate::open::{Open, OpenSegments, Slot};
 use crate::scan::next_valid;
-use crate::types::Offset;
+use crate::types::{Millis, Offset};
 
 /// Suffixes of a segment's files; the stem is the base offset in 20 digits, as in Kafka.
 pub(crate) const LOG_SUFFIX: &str = ".log";
@@ -67,8 +68,9 @@ pub(crate) struct Segment {
     removed: AtomicBool,
     slot: Arc<Slot>,
     open_segments: OpenSegments,
-    /// None until the first one asks.
-    index: RwLock<Option<Index>>,
+    index: Arc<IndexSlot>,
+    /// Known once nothing is appended any more and somebody has asked.
+    max_timestamp: OnceLock<Millis>,
     /// Where the index had to stop, and why, if the bytes are not what was written.
     rotten: OnceLock<(u64, String)>,
     /// None until the first one asks.
@@ -85,7 +87,7 @@ impl Segment {
         interval: u64,
     ) -> Self {
         let mut this = Self::stored(disk, dir, base_offset, base_offset, 0, map_bytes, interval);
-        *this.index.get_mut() = Some(Index::new(base_offset));
+        this.index = Arc::new(IndexSlot::new(Index::new(base_offset)));
         *this.aborted.get_mut() = Some(Vec::new());
         this
     }
@@ -114,7 +116,8 @@ impl Segment {
             removed: AtomicBool::new(false),
             slot: Arc::default(),
             open_segments: OpenSegments::default(),
-            index: RwLock::new(None),
+            index: Arc::default(),
+            max_timestamp: OnceLock::new(),
             rotten: OnceLock::new(),
             aborted: RwLock::new(None),
         }
@@ -225,6 +228,7 @@ impl Segment {
     /// Puts an index in place that was built while scanning.
     pub(crate) fn set_index(&self, index: Index) {
         *self.index.write() = Some(index);
+        self.open_segments.index_loaded(&self.index);
     }
 
     /// Puts the list of aborted transactions in place that was built while scanning.
@@ -279,13 +283,35 @@ impl Segment {
     /// The index, which may end before damage.
     pub(crate) fn index_as_far_as_possible(&self) -> Result<MappedRwLockReadGuard<'_, Index>, ReadError> {
         loop {
-            if let Ok(index) = RwLockReadGuard::try_map(self.index.read(), Option::as_ref) {
+            if let Some(index) = self.index.get() {
                 return Ok(index);
             }
             let mut index = self.index.write();
             if index.is_none() {
                 *index = Some(self.load_index()?);
+                drop(index);
+                self.open_segments.index_loaded(&self.index);
             }
+        }
+    }
+
+    /// Greatest timestamp of the segment. If it is `settled`, nothing is appended to it any more, and of its index no more
+    /// than that is kept: it is asked for of all segments, again and again.
+    pub(crate) fn max_timestamp(&self, settled: bool) -> Result<Millis, ReadError> {
+        if !settled {
+            return Ok(self.index()?.max_timestamp());
+        }
+        if let Some(found) = self.max_timestamp.get() {
+            return Ok(*found);
+        }
+        let known = self.index.get().map(|index| index.max_timestamp());
+        let found = match known {
+            Some(found) => found,
+            None => self.load_index()?.max_timestamp(),
+        };
+        match self.rotten.get() {
+            Some((position, reason)) => Err(self.corrupt(*position, reason)),
+            None => Ok(*self.max_timestamp.get_or_init(|| found)),
         }
     }
 
@@ -362,6 +388,17 @@ impl Segment {
         self.hot.store(false, Ordering::Relaxed);
     }
 
+    /// It is going to be appended to: its index stays in memory, where alone it is, and grows.
+    pub(crate) fn index_grows(&self) {
+        self.index.set_growing(true);
+    }
+
+    /// Its index is on disk: the one in memory may go.
+    pub(crate) fn index_stored(&self) {
+        self.index.set_growing(false);
+        self.open_segments.index_loaded(&self.index);
+    }
+
     /// How much of a read of `bytes` from `offset` on lies in this segment, if it can be found and read without waiting for
     /// the disk; perhaps more than that, if all of it can.
     pub(crate) fn at_hand(&self, offset: Offset, bytes: u64) -> Option<u64> {
@@ -370,7 +407,7 @@ impl Segment {
             return Some(size);
         }
         // Whoever loads the index or opens the file has the lock for as long as that takes.
-        let index = RwLockReadGuard::try_map(self.index.try_read()?, Option::as_ref).ok()?;
+        let index = self.index.try_get()?;
         let position = index.before_offset(offset).position;
         let end = size.min(position.saturating_add(bytes).saturating_add(SEARCH_BYTES));
         if self.in_memory(position, end) == end {

@@ -348,10 +348,11 @@ impl Appender {
         }
         let segment = &self.active.segment;
         // Loaded before the first write: from here on every append keeps it up.
-        if !self.active.is_begun
-            && let Err(error) = segment.index().map(drop)
-        {
-            return Err(self.unreadable(error));
+        if !self.active.is_begun {
+            segment.index_grows();
+            if let Err(error) = segment.index().map(drop) {
+                return Err(self.unreadable(error));
+            }
         }
         // Said before the file is asked for, so that it stays open until it is synced.
         segment.begin_write();
@@ -515,12 +516,13 @@ impl Appender {
     pub fn retain(&mut self, policy: &Policy, upto: Offset, now: Millis) -> Result<Offset, DeleteError> {
         let segments = self.shared.segments();
         let total = segments.iter().map(|segment| segment.size_bytes()).sum();
+        let is_settled = |segment: &Segment| segment.base_offset() < self.active.segment.base_offset();
         let facts = segments.iter().take_while(|segment| segment.end_offset() <= upto).map(|segment| {
             SegmentFacts {
                 end_offset: segment.end_offset(),
                 size_bytes: segment.size_bytes(),
                 // One that cannot be read is not one to delete by guess.
-                max_timestamp: match segment.index().map_or(Millis::MAX, |index| index.max_timestamp()) {
+                max_timestamp: match segment.max_timestamp(is_settled(segment)).unwrap_or(Millis::MAX) {
                     NO_TIMESTAMP => self.shared.written_ms(segment),
                     timestamp => timestamp,
                 },

@@ -104,7 +104,9 @@ impl Seal {
         segment.cool();
         // Not synced: its sum tells whether it is whole, and it can be built anew. Of a damaged segment there is none.
         let index = segment.index().map(|index| index.encode());
-        index.map_or(Ok(()), |index| state::replace(&*shared.disk, segment.index_path(), &index, false))
+        index.map_or(Ok(()), |index| state::replace(&*shared.disk, segment.index_path(), &index, false))?;
+        segment.index_stored();
+        Ok(())
     }
 }
 

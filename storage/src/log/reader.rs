@@ -204,14 +204,12 @@ impl Reader {
         self.retrying(|| {
             let start = self.log_start_offset();
             let upto = upto.min(self.end_offset());
-            for segment in self.shared.segments().iter().take_while(|segment| segment.base_offset() < upto) {
-                let place = {
-                    let index = segment.index()?;
-                    if index.max_timestamp() < timestamp {
-                        continue;
-                    }
-                    index.before_time(timestamp)
-                };
+            let segments = self.shared.segments();
+            for (segment, is_settled) in up_to(&segments, upto) {
+                if segment.max_timestamp(is_settled)? < timestamp {
+                    continue;
+                }
+                let place = segment.index()?.before_time(timestamp);
                 let mut walk = segment.walk(place, segment.size_bytes())?;
                 while let Some(met) = walk.next()?.filter(|met| met.header.base_offset < upto) {
                     if met.header.max_timestamp < timestamp || met.header.last_offset() < start {
@@ -235,7 +233,12 @@ impl Reader {
             let start = self.log_start_offset();
             let upto = upto.min(self.end_offset());
             let mut greatest = NO_TIMESTAMP;
-            for segment in self.shared.segments().iter().take_while(|segment| segment.base_offset() < upto) {
+            let segments = self.shared.segments();
+            for (segment, is_settled) in up_to(&segments, upto) {
+                if is_settled && segment.base_offset() >= start && segment.end_offset() <= upto {
+                    greatest = greatest.max(segment.max_timestamp(true)?);
+                    continue;
+                }
                 let place = {
                     let index = segment.index()?;
                     if segment.base_offset() < start {
@@ -270,6 +273,13 @@ impl Reader {
             }
         }
     }
+}
+
+/// The segments that begin below `upto`, and whether nothing is appended to them any more.
+fn up_to(segments: &[Arc<Segment>], upto: Offset) -> impl Iterator<Item = (&Arc<Segment>, bool)> {
+    let last = segments.len().saturating_sub(1);
+    let all = segments.iter().enumerate().map(move |(at, segment)| (segment, at < last));
+    all.take_while(move |(segment, _)| segment.base_offset() < upto)
 }
 
 /// The part of a segment that answers a read.
