@@ -370,7 +370,7 @@ impl Consumer {
     /// commit for.
     pub(crate) fn admit_transactional_commit(&self, committer: &Committer) -> Result<Admitted, ErrorCode> {
         let Committer { member_id, instance_id, generation } = committer;
-        if *generation < 0 && member_id.is_empty() && instance_id.is_none() {
+        if *generation == -1 && member_id.is_empty() && instance_id.is_none() {
             return Ok(Admitted::All);
         }
         self.admit_commit(committer, true)

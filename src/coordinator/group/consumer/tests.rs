@@ -341,6 +341,7 @@ fn o1_t10_transactions_commit_in_an_older_epoch_by_the_same_rule() {
     assert_eq!(commit("b", 1, taken), Err(ErrorCode::STALE_MEMBER_EPOCH));
     assert_eq!(commit("b", 2, taken), Ok(1));
     assert_eq!(commit("", -1, taken), Ok(1), "a producer of before KIP-447");
+    assert_eq!(commit("", -2, taken), Err(ErrorCode::UNKNOWN_MEMBER_ID));
 }
 
 #[test]
