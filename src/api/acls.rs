@@ -19,7 +19,9 @@ use quipu_protocol::primitives::Str;
 use super::Context;
 use crate::broker::Refused;
 use crate::catalog::Event;
-use crate::security::acl::{ACLS_MAX, Acl, AclFilter, Binding, FilterFields, Operation};
+use crate::logging::AUTHORIZER;
+use crate::security::acl::{ACLS_MAX, Acl, AclFilter, Binding, FilterFields, Operation, Permission};
+use crate::security::authorizer::fits_nobody;
 
 /// Most entries that one request removes, counted once for every filter that finds them (Kafka's
 /// `MAX_RECORDS_PER_USER_OP`).
@@ -144,6 +146,17 @@ async fn create(
             if state.acls.len() + new.len() >= ACLS_MAX {
                 let message = format!("{ACLS_MAX} ACLs are kept already");
                 return Err(Refused::new(ErrorCode::POLICY_VIOLATION, message));
+            }
+            if acl.permission == Permission::Deny && fits_nobody(&acl.host) {
+                let (principal, host) = (&acl.principal, &acl.host);
+                let name = &acl.resource_name;
+                tracing::warn!(
+                    target: AUTHORIZER,
+                    principal,
+                    host,
+                    name,
+                    "this entry denies nothing to anybody: the host is no address, which is all that clients are known by"
+                );
             }
             new.push(Event::AclAdded { acl });
             Ok(())

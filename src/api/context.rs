@@ -1,9 +1,13 @@
 //! What a handler knows about the request besides its body.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use crate::broker::Broker;
+use crate::security::acl::{Operation, ResourceType};
 use crate::topic::Turn;
 
 /// The connection a request came on.
@@ -20,7 +24,7 @@ pub struct Caller<'a> {
 }
 
 /// One request's surroundings.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Context<'a> {
     /// The broker.
     pub broker: &'a Arc<Broker>,
@@ -36,6 +40,8 @@ pub struct Context<'a> {
     pub turn: Option<&'a Turn>,
     /// The client's number for this request.
     pub correlation_id: i32,
+    /// The refusals that the authorizer's log has been told of: operation, type of resource, name.
+    pub denied: Mutex<BTreeSet<(Operation, ResourceType, String)>>,
 }
 
 #[cfg(test)]
@@ -51,6 +57,7 @@ impl<'a> Context<'a> {
             peer_addr: address,
             turn: None,
             correlation_id: 0,
+            denied: Mutex::default(),
         }
     }
 }

@@ -34,6 +34,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use quipu_protocol::api_key::ApiKey;
 use quipu_protocol::header::{self, RequestHeader};
 use quipu_protocol::primitives::{DecodeError, Frame, Reader};
@@ -263,6 +264,7 @@ pub async fn answer(caller: Caller<'_>, frame: &[u8], buffer: Vec<u8>) -> Result
         peer_addr: caller.peer_addr,
         turn: caller.turn,
         correlation_id: header.correlation_id,
+        denied: Mutex::default(),
     };
     let is_served = row.versions.contains(&header.api_version)
         || row.unstable == Some(header.api_version) && caller.broker.settings().unstable_versions;

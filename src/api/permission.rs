@@ -84,7 +84,8 @@ impl Context<'_> {
         Subject { principal: ANONYMOUS, host: self.peer_addr.ip() }
     }
 
-    /// Whether the client may do this to a resource. The authorizer's log tells of it if not.
+    /// Whether the client may do this to a resource. The authorizer's log tells of it if not, once
+    /// for the request.
     pub fn may(&self, operation: Operation, kind: ResourceType, name: &str) -> bool {
         match &self.broker.authorizer {
             None => true,
@@ -151,7 +152,9 @@ impl Context<'_> {
     ) -> bool {
         let subject = self.subject();
         let is_allowed = authorizer.allows(subject, operation, kind, name);
-        if tells && !is_allowed {
+        // Once for each request, however often it asks: one Fetch may name a topic's partitions by the hundred thousand.
+        let is_news = || self.denied.lock().insert((operation, kind, name.to_owned()));
+        if tells && !is_allowed && is_news() {
             let name: String = name.chars().take(LOGGED_CHARS).collect();
             let (operation, kind) = (operation.name(), kind.name());
             tracing::info!(

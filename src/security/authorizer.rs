@@ -77,6 +77,11 @@ impl Host {
     }
 }
 
+/// Whether the host of an entry is none that a client could have: neither an address (without a zone) nor `*`.
+pub fn fits_nobody(host: &str) -> bool {
+    Host::read(host) == Host::Nobody
+}
+
 impl Rule {
     fn is_about(&self, subject: Subject<'_>) -> bool {
         let fits_host = match &self.host {

@@ -2,7 +2,11 @@
 
 use std::process::Output;
 
-use crate::process::{Broker, quipu};
+use quipu_protocol::ApiKey;
+
+use crate::client::Client;
+use crate::process::{Broker, Logged, quipu};
+use crate::produce::fetch_request;
 
 const AUTHORIZER: &str = "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer";
 const OPEN: [&str; 4] = ["--override", AUTHORIZER, "--override", "allow.everyone.if.no.acl.found=true"];
@@ -55,6 +59,30 @@ fn an_authorizer_without_entries_refuses_everyone_but_super_users() {
     assert_denied(&broker.run(&["topic", "create", "orders"]));
     let broker = Broker::dev(&["--override", AUTHORIZER, "--override", "super.users=User:a; User:ANONYMOUS"]);
     done(&broker, &["topic", "create", "orders"]);
+}
+
+#[test]
+fn the_log_tells_of_a_refusal_once_a_request_and_of_entries_that_deny_nobody() {
+    let mut broker = Logged::dev(&OPEN, "info");
+    let read = ["--host", "*", "--operation", "read", "--topic", "orders"];
+    for (permission, host) in [("--allow", "fe80::1%eth0"), ("--deny", "fe80::1%eth0"), ("--deny", "*")] {
+        let mut arguments = [&["acl", "add", permission, "User:*"], &read[..]].concat();
+        arguments[5] = host;
+        assert!(broker.quipu(&arguments, ""));
+    }
+    let mut request = fetch_request("orders", 0, 0, 0, 1 << 20);
+    let partition = request.topics[0].partitions[0].clone();
+    request.topics[0].partitions = vec![partition; 1_000];
+    request.topics.push(request.topics[0].clone());
+    let mut client = Client::new(broker.broker());
+    for _ in 0..2 {
+        client.call(ApiKey::Fetch, 11, &request);
+    }
+    broker.signal("TERM");
+    let log = broker.rest();
+    let told = |what: &str| log.iter().filter(|line| line.contains(what) && line.contains("orders")).count();
+    assert_eq!((told("denied"), told("fe80::1%eth0")), (2, 1), "{log:?}");
+    broker.wait();
 }
 
 #[test]

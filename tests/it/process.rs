@@ -131,6 +131,11 @@ impl Logged {
         Self { broker, log }
     }
 
+    /// The broker, for clients of it.
+    pub fn broker(&self) -> &Broker {
+        &self.broker
+    }
+
     /// Where it listens, `host:port`.
     pub fn bootstrap(&self) -> String {
         self.broker.bootstrap()

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use quipu_protocol::ErrorCode;
 use quipu_protocol::message::fetch::{
-    AbortedTransaction, EpochEndOffset, FetchPartition, FetchRequest, FetchResponse, FetchableTopicResponse,
+    AbortedTransaction, EpochEndOffset, FetchRequest, FetchResponse, FetchTopic, FetchableTopicResponse,
     PartitionData,
 };
 use quipu_protocol::primitives::{Records, Str, Uuid};
@@ -313,40 +313,46 @@ fn respond<'a>(
     FetchResponse { session_id: session.map_or(0, |session| session.id()), responses, ..Default::default() }
 }
 
-/// The partition, if the client may read its topic. Whether a topic exists by that name is not told otherwise.
+/// The topic, if the client may read it. Whether a topic exists by that name is not told otherwise.
 fn permitted(
     cx: &Context<'_>,
     name: &str,
     topic: Option<Arc<Topic>>,
     by_id: bool,
-    index: i32,
-) -> Result<Arc<Partition>, ErrorCode> {
+) -> Result<Arc<Topic>, ErrorCode> {
     if by_id && topic.is_none() {
         return Err(ErrorCode::UNKNOWN_TOPIC_ID);
     }
     cx.permit(Operation::Read, ResourceType::Topic, name)?;
-    topic.and_then(|topic| topic.partition(index)).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+    topic.ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+}
+
+fn partition_of(topic: &Result<Arc<Topic>, ErrorCode>, index: i32) -> Result<Arc<Partition>, ErrorCode> {
+    let topic = topic.as_ref().map_err(|code| *code)?;
+    topic.partition(index).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
 }
 
 impl Wanted {
-    /// Resolves what a request says of one partition.
-    fn resolve(cx: &Context<'_>, topic: &str, topic_id: Uuid, asked: &FetchPartition) -> Self {
+    /// Resolves what a request says of a topic's partitions.
+    fn resolve<'a>(cx: &Context<'_>, asked: &'a FetchTopic<'_>) -> impl Iterator<Item = Self> + use<'a> {
         let by_id = cx.version >= TOPIC_IDS_SINCE;
-        let found = if by_id { cx.broker.topics.by_id(topic_id) } else { cx.broker.topics.by_name(topic) };
-        let name = match &found {
+        let topics = &cx.broker.topics;
+        let found = if by_id { topics.by_id(asked.topic_id) } else { topics.by_name(&asked.topic) };
+        let name: Arc<str> = match &found {
             Some(topic) => Arc::clone(topic.name()),
-            None => topic.into(),
+            None => (*asked.topic).into(),
         };
-        let partition = permitted(cx, &name, found, by_id, asked.partition);
-        Self {
-            topic: name,
-            topic_id: if by_id { topic_id } else { Uuid::ZERO },
+        let topic_id = if by_id { asked.topic_id } else { Uuid::ZERO };
+        let topic = permitted(cx, &name, found, by_id);
+        asked.partitions.iter().map(move |asked| Self {
+            topic: Arc::clone(&name),
+            topic_id,
             index: asked.partition,
             fetch_offset: asked.fetch_offset,
             max_bytes: asked.partition_max_bytes.max(0) as usize,
             current_leader_epoch: asked.current_leader_epoch,
             last_fetched_epoch: asked.last_fetched_epoch,
-            partition,
-        }
+            partition: partition_of(&topic, asked.partition),
+        })
     }
 }

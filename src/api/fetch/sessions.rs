@@ -15,7 +15,7 @@ use quipu_protocol::message::fetch::FetchRequest;
 use quipu_protocol::primitives::Uuid;
 use quipu_storage::{Millis, Offset};
 
-use super::{Found, TOPIC_IDS_SINCE, Wanted, permitted};
+use super::{Found, TOPIC_IDS_SINCE, Wanted, partition_of, permitted};
 use crate::api::Context;
 
 /// First version with sessions.
@@ -264,7 +264,7 @@ impl Entry {
             wanted.topic = Arc::clone(topic.name());
         }
         // Rights may have come and gone as well.
-        wanted.partition = permitted(cx, &wanted.topic, topic, by_id, wanted.index);
+        wanted.partition = partition_of(&permitted(cx, &wanted.topic, topic, by_id), wanted.index);
         self.wanted.clone()
     }
 }
@@ -312,18 +312,12 @@ impl Session {
 }
 
 fn all_wanted(cx: &Context<'_>, request: &FetchRequest<'_>) -> Vec<Wanted> {
-    request
-        .topics
-        .iter()
-        .flat_map(|topic| {
-            topic.partitions.iter().map(|asked| Wanted::resolve(cx, &topic.topic, topic.topic_id, asked))
-        })
-        .collect()
+    request.topics.iter().flat_map(|topic| Wanted::resolve(cx, topic)).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use quipu_protocol::message::fetch::FetchPartition;
+    use quipu_protocol::message::fetch::{FetchPartition, FetchTopic};
 
     use super::*;
 
@@ -355,8 +349,9 @@ mod tests {
         let cx = Context::of_test(&broker, 12);
         let sessions = FetchSessions::new(10);
         let wanted = |count: usize| {
-            let one = Wanted::resolve(&cx, "none", Uuid::ZERO, &FetchPartition::default());
-            vec![one; count]
+            let partitions = vec![FetchPartition::default(); count];
+            let asked = FetchTopic { topic: "none".into(), partitions, ..Default::default() };
+            Wanted::resolve(&cx, &asked).collect::<Vec<_>>()
         };
         let half = wanted(PARTITIONS_MAX / 2);
         assert!(sessions.create(&cx, &half, 0).is_some());

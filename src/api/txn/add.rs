@@ -66,25 +66,30 @@ async fn add<'a>(
     // Brokers have asked for the right before.
     let may_write =
         |topic: &str| cx.version >= FIRST_BATCH || cx.may(Operation::Write, ResourceType::Topic, topic);
-    let check = |topic: &str, index: i32| match cx.broker.topics.by_name(topic) {
-        _ if is_internal(topic) || !may_write(topic) => ErrorCode::TOPIC_AUTHORIZATION_FAILED,
-        Some(topic) if topic.partition(index).is_some() => ErrorCode::NONE,
-        _ => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+    let find = |topic: &str| match cx.broker.topics.by_name(topic) {
+        _ if is_internal(topic) || !may_write(topic) => Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED),
+        topic => topic.ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
     };
     let mut wanted = Vec::new();
-    let mut refused = false;
+    let mut codes = Vec::new();
     for topic in &topics {
         let name: Arc<str> = (*topic.name).into();
+        let found = find(&name);
         for &index in &topic.partitions {
-            refused |= !check(&name, index).is_none();
+            codes.push(match &found {
+                Ok(topic) if topic.partition(index).is_some() => ErrorCode::NONE,
+                Ok(_) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+                Err(code) => *code,
+            });
             wanted.push((Arc::clone(&name), index));
         }
     }
-    if refused {
+    if codes.iter().any(|code| !code.is_none()) {
         // Those that could have been added are not, and say so.
-        return answer(topics, |topic, index| match check(topic, index) {
-            ErrorCode::NONE => ErrorCode::OPERATION_NOT_ATTEMPTED,
-            code => code,
+        let mut codes = codes.into_iter();
+        return answer(topics, |_, _| match codes.next() {
+            Some(ErrorCode::NONE) | None => ErrorCode::OPERATION_NOT_ATTEMPTED,
+            Some(code) => code,
         });
     }
     let added = match cx.broker.transactions.add_partitions(id, producer, &wanted) {
@@ -97,7 +102,7 @@ async fn add<'a>(
 
 fn answer<'a>(
     topics: Vec<AddPartitionsToTxnTopic<'a>>,
-    code: impl Fn(&str, i32) -> ErrorCode,
+    mut code: impl FnMut(&str, i32) -> ErrorCode,
 ) -> Vec<AddPartitionsToTxnTopicResult<'a>> {
     let results = topics.into_iter().map(|topic| AddPartitionsToTxnTopicResult {
         results_by_partition: topic

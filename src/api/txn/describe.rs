@@ -115,10 +115,12 @@ pub async fn describe_producers<'a>(
     request: DescribeProducersRequest<'a>,
 ) -> DescribeProducersResponse<'a> {
     let topics = request.topics.into_iter().map(|asked| {
+        let permitted = cx.permit(Operation::Read, ResourceType::Topic, &asked.name);
+        let producers = |index| permitted.and_then(|()| producers(cx, &asked.name, index));
         let partitions = asked
             .partition_indexes
             .iter()
-            .map(|&partition_index| match producers(cx, &asked.name, partition_index) {
+            .map(|&partition_index| match producers(partition_index) {
                 Ok(active_producers) => {
                     PartitionResponse { partition_index, active_producers, ..Default::default() }
                 }
@@ -136,7 +138,6 @@ pub async fn describe_producers<'a>(
 }
 
 fn producers(cx: &Context<'_>, topic: &str, index: i32) -> Result<Vec<ProducerState>, ErrorCode> {
-    cx.permit(Operation::Read, ResourceType::Topic, topic)?;
     let topic = cx.broker.topics.by_name(topic).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
     let partition = topic.partition(index).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
     let mut producers: Vec<_> = partition.with_appender(cx.broker.clock.now_ms(), |appender| {
