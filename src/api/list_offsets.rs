@@ -57,7 +57,11 @@ pub async fn list_offsets<'a>(cx: &Context<'_>, request: ListOffsetsRequest<'a>)
             *times_asked.entry((&topic.name, partition.partition_index)).or_default() += 1;
         }
     }
-    open_logs(cx, &request, now).await;
+    let mut named = Vec::new();
+    for topic in &request.topics {
+        named.extend(topic.partitions.iter().map(|partition| (&*topic.name, partition.partition_index)));
+    }
+    open_logs(cx, &named, now).await;
     let mut searches = Vec::new();
     let mut topics = Vec::with_capacity(request.topics.len());
     for asked in &request.topics {
@@ -112,12 +116,13 @@ pub async fn list_offsets<'a>(cx: &Context<'_>, request: ListOffsetsRequest<'a>)
 
 /// Has logs opened that are not, on a thread that may wait: for a consumer this is often the first look at them. What
 /// cannot be opened is told by the look itself.
-async fn open_logs(cx: &Context<'_>, request: &ListOffsetsRequest<'_>, now: Millis) {
+async fn open_logs(cx: &Context<'_>, named: &[(&str, i32)], now: Millis) {
     let mut closed = Vec::new();
-    for asked in &request.topics {
-        let may = || cx.may_quietly(Operation::Describe, ResourceType::Topic, &asked.name);
-        let Some(topic) = cx.broker.topics.by_name(&asked.name).filter(|_| may()) else { continue };
-        let partitions = asked.partitions.iter().filter_map(|p| topic.partition(p.partition_index));
+    for of_one in named.chunk_by(|one, other| one.0 == other.0) {
+        let name = of_one[0].0;
+        let may = || cx.may_quietly(Operation::Describe, ResourceType::Topic, name);
+        let Some(topic) = cx.broker.topics.by_name(name).filter(|_| may()) else { continue };
+        let partitions = of_one.iter().filter_map(|(_, index)| topic.partition(*index));
         closed.extend(partitions.filter(|partition| !partition.is_open()));
     }
     if !closed.is_empty() {
@@ -200,6 +205,11 @@ pub async fn offset_for_leader_epoch<'a>(
     request: OffsetForLeaderEpochRequest<'a>,
 ) -> OffsetForLeaderEpochResponse<'a> {
     let now = cx.broker.clock.now_ms();
+    let mut named = Vec::new();
+    for topic in &request.topics {
+        named.extend(topic.partitions.iter().map(|asked| (&*topic.topic, asked.partition)));
+    }
+    open_logs(cx, &named, now).await;
     // Brokers ask as such; consumers need the right to their topics.
     let is_broker = cx.may_quietly(Operation::ClusterAction, ResourceType::Cluster, CLUSTER_NAME);
     let topics = request

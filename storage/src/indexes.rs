@@ -14,8 +14,10 @@ use crate::index::Index;
 
 /// Bytes that indexes take at most, but for those in use: those of eight segments of 1 GiB. Kafka has the system map them.
 const BYTES_MAX: usize = 32 << 20;
-/// Looks per loaded index at most.
+/// Looks per loaded index at most, and one more for each [`LISTED_BYTES`] of it.
 const LOOKS_MAX: usize = 64;
+/// What a segment in the list takes besides its entries.
+const LISTED_BYTES: usize = 256;
 
 /// The indexes that are in memory, of full segments.
 #[derive(Debug)]
@@ -86,15 +88,24 @@ impl Default for Indexes {
 }
 
 impl Indexes {
-    /// Counts an index that is in memory and can be loaded again. Call it without a hold on any index.
-    pub(crate) fn loaded(&self, slot: &Arc<IndexSlot>) {
-        let Some(bytes) = slot.get().map(|index| index.memory_bytes()) else { return };
+    /// Counts an index that takes `bytes` and can be loaded again. Call it with a hold on this index at most.
+    pub(crate) fn loaded(&self, slot: &Arc<IndexSlot>, bytes: usize) {
+        let bytes = bytes + LISTED_BYTES;
         let mut gone = Vec::new();
         let mut state = self.state.lock();
+        // What has gone with its segment is swept little by little, also when there is room.
+        while state.list.front().is_some_and(|(front, _)| front.strong_count() == 0) {
+            let dead = state.list.pop_front().map_or(0, |(_, bytes)| bytes);
+            state.bytes -= dead;
+        }
+        if let Some(front) = state.list.pop_front() {
+            state.list.push_back(front);
+        }
         // If it is listed already it is counted twice until the next look at it, which finds it gone.
         state.list.push_back((Arc::downgrade(slot), bytes));
         state.bytes += bytes;
-        let mut looks = LOOKS_MAX.min(2 * state.list.len());
+        // As much has to go as comes, of however many small ones.
+        let mut looks = (LOOKS_MAX + bytes / LISTED_BYTES).min(2 * state.list.len());
         while state.bytes > self.bytes_max && looks > 0 {
             looks -= 1;
             let Some((next, bytes)) = state.list.pop_front() else { break };
@@ -150,17 +161,21 @@ mod tests {
 
     #[test]
     fn indexes_that_are_not_used_go_when_there_are_too_many() {
-        let each = slot(1_000).get().unwrap().memory_bytes();
+        let each = slot(1_000).get().unwrap().memory_bytes() + LISTED_BYTES;
+        let loaded = |indexes: &Indexes, slot: &Arc<IndexSlot>| {
+            let bytes = slot.get().unwrap().memory_bytes();
+            indexes.loaded(slot, bytes);
+        };
         let indexes = Indexes { bytes_max: 10 * each, ..Indexes::default() };
         let slots: Vec<_> = (0..100).map(|_| slot(1_000)).collect();
         let fresh = || Index::clone(&slot(1_000).get().unwrap());
         let mut times = 0;
         for slot in &slots {
-            indexes.loaded(slot);
+            loaded(&indexes, slot);
             // One is used all the time; it goes once, when all have been used since they came.
             if slots[0].get().is_none() {
                 *slots[0].write() = Some(fresh());
-                indexes.loaded(&slots[0]);
+                loaded(&indexes, &slots[0]);
                 times += 1;
             }
             assert!(slot.get().is_some(), "the one that was just loaded");
@@ -173,18 +188,18 @@ mod tests {
         let held = used.get().unwrap();
         let growing = slot(1_000);
         growing.set_growing(true);
-        indexes.loaded(&growing);
-        indexes.loaded(&slot(20_000));
+        loaded(&indexes, &growing);
+        loaded(&indexes, &slot(20_000));
         assert!(growing.index.read().is_some(), "there is no other one");
         for _ in 0..3 {
-            indexes.loaded(&slot(20_000));
+            loaded(&indexes, &slot(20_000));
         }
         drop(held);
         assert!(used.index.read().is_some() && left() == 1, "{}", left());
         drop(used);
         drop(slots);
         for _ in 0..3 {
-            indexes.loaded(&slot(1_000));
+            loaded(&indexes, &slot(1_000));
         }
         assert!(indexes.bytes() <= 4 * each, "{}", indexes.bytes());
     }

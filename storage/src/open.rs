@@ -65,9 +65,9 @@ impl OpenSegments {
 
     /// Counts the index of a full segment that is in memory, and lets go of others if that is too much. Without a limit all of
     /// them stay.
-    pub(crate) fn index_loaded(&self, index: &Arc<IndexSlot>) {
+    pub(crate) fn index_loaded(&self, index: &Arc<IndexSlot>, bytes: usize) {
         if let Some(table) = &self.0 {
-            table.indexes.loaded(index);
+            table.indexes.loaded(index, bytes);
         }
     }
 
@@ -153,6 +153,11 @@ impl Slot {
     /// From here on it is never closed before the segment is dropped.
     pub(crate) fn keep(&self) {
         self.is_kept.store(true, Ordering::Release);
+    }
+
+    /// Whether the names of its files stand, or are about to stand, for others.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.is_kept.load(Ordering::Acquire)
     }
 
     /// To be called before the file is asked for to be written to.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::{MappedRwLockReadGuard, RwLock, RwLockReadGuard};
+use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use quipu_protocol::record::{BATCH_HEADER_BYTES, BatchHeader, BatchView};
 
 use crate::aborted;
@@ -69,8 +69,8 @@ pub(crate) struct Segment {
     slot: Arc<Slot>,
     open_segments: OpenSegments,
     index: Arc<IndexSlot>,
-    /// Known once nothing is appended any more and somebody has asked.
-    max_timestamp: OnceLock<Millis>,
+    /// Size at which somebody has asked for the greatest timestamp, and that.
+    max_timestamp: Mutex<Option<(u64, Millis)>>,
     /// Where the index had to stop, and why, if the bytes are not what was written.
     rotten: OnceLock<(u64, String)>,
     /// None until the first one asks.
@@ -117,7 +117,7 @@ impl Segment {
             slot: Arc::default(),
             open_segments: OpenSegments::default(),
             index: Arc::default(),
-            max_timestamp: OnceLock::new(),
+            max_timestamp: Mutex::default(),
             rotten: OnceLock::new(),
             aborted: RwLock::new(None),
         }
@@ -227,8 +227,9 @@ impl Segment {
 
     /// Puts an index in place that was built while scanning.
     pub(crate) fn set_index(&self, index: Index) {
+        let bytes = index.memory_bytes();
         *self.index.write() = Some(index);
-        self.open_segments.index_loaded(&self.index);
+        self.open_segments.index_loaded(&self.index, bytes);
     }
 
     /// Puts the list of aborted transactions in place that was built while scanning.
@@ -274,10 +275,7 @@ impl Segment {
     /// damaged.
     pub(crate) fn index(&self) -> Result<MappedRwLockReadGuard<'_, Index>, ReadError> {
         let index = self.index_as_far_as_possible()?;
-        match self.rotten.get() {
-            Some((position, reason)) => Err(self.corrupt(*position, reason)),
-            None => Ok(index),
-        }
+        self.unless_rotten(index)
     }
 
     /// The index, which may end before damage.
@@ -289,29 +287,39 @@ impl Segment {
             let mut index = self.index.write();
             if index.is_none() {
                 *index = Some(self.load_index()?);
-                drop(index);
-                self.open_segments.index_loaded(&self.index);
+                // Held while it is counted, so that it does not go before it was of use.
+                let index = RwLockWriteGuard::downgrade(index);
+                let Ok(index) = RwLockReadGuard::try_map(index, Option::as_ref) else { continue };
+                self.open_segments.index_loaded(&self.index, index.memory_bytes());
+                return Ok(index);
             }
         }
     }
 
-    /// Greatest timestamp of the segment. If it is `settled`, nothing is appended to it any more, and of its index no more
-    /// than that is kept: it is asked for of all segments, again and again.
-    pub(crate) fn max_timestamp(&self, settled: bool) -> Result<Millis, ReadError> {
-        if !settled {
-            return Ok(self.index()?.max_timestamp());
+    /// Greatest timestamp of the segment. Of an index that is not in memory no more than that is kept: it is asked for of all
+    /// segments, again and again.
+    pub(crate) fn max_timestamp(&self) -> Result<Millis, ReadError> {
+        if let Some(index) = self.index.get() {
+            let found = index.max_timestamp();
+            drop(index);
+            return self.unless_rotten(found);
         }
-        if let Some(found) = self.max_timestamp.get() {
-            return Ok(*found);
+        // Asked for before the index: what comes after that makes it another size.
+        let size = self.size_bytes();
+        let known = *self.max_timestamp.lock();
+        if let Some((_, found)) = known.filter(|known| known.0 == size) {
+            return Ok(found);
         }
-        let known = self.index.get().map(|index| index.max_timestamp());
-        let found = match known {
-            Some(found) => found,
-            None => self.load_index()?.max_timestamp(),
-        };
+        let found = self.load_index()?.max_timestamp();
+        let found = self.unless_rotten(found)?;
+        *self.max_timestamp.lock() = Some((size, found));
+        Ok(found)
+    }
+
+    fn unless_rotten<T>(&self, found: T) -> Result<T, ReadError> {
         match self.rotten.get() {
             Some((position, reason)) => Err(self.corrupt(*position, reason)),
-            None => Ok(*self.max_timestamp.get_or_init(|| found)),
+            None => Ok(found),
         }
     }
 
@@ -320,7 +328,9 @@ impl Segment {
         let end_offset = self.end_offset();
         let size = self.size_bytes();
         let stored = state::read(&*self.disk, &self.index_path)
-            .map_err(|source| ReadError::Io { path: self.index_path.clone(), source })?;
+            .map_err(|source| ReadError::Io { path: self.index_path.clone(), source })?
+            // The name may stand for the index of the segment that has replaced this one.
+            .filter(|_| !self.slot.is_kept());
         let mut index = match stored {
             None => Index::new(self.base_offset),
             Some(bytes) => match Index::decode(&bytes, self.base_offset) {
@@ -396,7 +406,8 @@ impl Segment {
     /// Its index is on disk: the one in memory may go.
     pub(crate) fn index_stored(&self) {
         self.index.set_growing(false);
-        self.open_segments.index_loaded(&self.index);
+        let bytes = self.index.get().map_or(0, |index| index.memory_bytes());
+        self.open_segments.index_loaded(&self.index, bytes);
     }
 
     /// How much of a read of `bytes` from `offset` on lies in this segment, if it can be found and read without waiting for
@@ -594,5 +605,37 @@ impl Walk<'_> {
         self.load_all(met.position..met.end())?;
         let bytes = self.map.as_ref().and_then(|map| map.bytes(met.position..met.end())).unwrap_or_default();
         BatchView::parse(bytes).map_err(|error| self.segment.corrupt(met.position, error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quipu_protocol::record::BatchBuilder;
+
+    use super::*;
+    use crate::disk::MemoryDisk;
+
+    #[test]
+    fn a_replaced_segment_is_not_taken_by_the_index_of_its_successor() {
+        let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+        disk.create_dir_all(Path::new("/log")).unwrap();
+        let mut batch = BatchBuilder::new();
+        batch.push(7, None, Some(b"value"), &[]);
+        let bytes = batch.finish();
+        let segment = || Segment::stored(&disk, Path::new("/log"), 0, 1, bytes.len() as u64, 4096, 1);
+        let file = disk.open(segment().path(), OpenMode::OpenOrCreate).unwrap();
+        file.write_at(&mut [io::IoSlice::new(&bytes)], 0).unwrap();
+        let old = segment();
+        old.keep_open().unwrap();
+        // What replaces it is as long as the first half of its batch.
+        let mut shorter = *BatchView::parse(&bytes).unwrap().header();
+        shorter.batch_length /= 2;
+        let mut index = Index::new(0);
+        index.push(&shorter, 1);
+        state::replace(&*disk, old.index_path(), &index.encode(), false).unwrap();
+        assert_eq!(old.max_timestamp().unwrap(), 7);
+        assert_eq!(old.index().unwrap().covered(), bytes.len() as u64);
+        // Whoever does not stand for another one takes what is stored.
+        assert!(segment().index().is_err());
     }
 }

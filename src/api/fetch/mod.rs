@@ -74,14 +74,15 @@ pub async fn fetch<'a>(cx: &Context<'_>, request: FetchRequest<'a>) -> FetchResp
     let deadline = broker.clock.monotonic_ms() + Millis::from(request.max_wait_ms.max(0));
 
     let (isolation_level, now) = (request.isolation_level, broker.clock.now_ms());
-    let (wanted, mut found) = if are_at_hand(&wanted, limit, now) {
-        let found = read_all(&wanted, isolation_level, limit, now);
-        (wanted, found)
+    let mut reading = Reading::new(isolation_level, limit);
+    let is_done = reading.go_on(&wanted, now, |wanted, bytes| wanted.is_at_hand(bytes, now));
+    let (wanted, mut found) = if is_done {
+        (wanted, reading.found)
     } else {
         // Others are served by this thread who want nothing from the disk.
         let read = broker.aside(move |_| {
-            let found = read_all(&wanted, isolation_level, limit, now);
-            Ok((wanted, found))
+            reading.go_on(&wanted, now, |_, _| true);
+            Ok((wanted, reading.found))
         });
         match read.await {
             Ok(read) => read,
@@ -95,24 +96,6 @@ pub async fn fetch<'a>(cx: &Context<'_>, request: FetchRequest<'a>) -> FetchResp
     let read: usize = found.iter().map(|f| f.bytes).sum();
     broker.metrics.fetched(read as u64);
     respond(cx, wanted, found, session)
-}
-
-/// Whether reading as [`read_all`] does waits for no disk. Asks about no more than the answer has room for.
-fn are_at_hand(wanted: &[Wanted], limit: usize, now: Millis) -> bool {
-    let mut room = limit;
-    for wanted in wanted {
-        let Ok(partition) = &wanted.partition else { continue };
-        if room == 0 {
-            break;
-        }
-        let Some(reader) = partition.is_open().then(|| partition.reader(now)) else { return false };
-        let Ok(reader) = reader else { continue };
-        let Some(bytes) = reader.at_hand(wanted.fetch_offset, wanted.max_bytes.min(room)) else {
-            return false;
-        };
-        room = room.saturating_sub(bytes);
-    }
-    true
 }
 
 /// True when a long poll should go on: no error to tell, and fewer bytes than the client wants. Partitions that are not
@@ -165,19 +148,42 @@ async fn wait_for_more(
     }
 }
 
-/// Reads every partition once, in order, within `limit` bytes. The first that has data gives at least one batch.
+/// Reads every partition once, in order, within `limit` bytes.
 fn read_all(wanted: &[Wanted], isolation_level: i8, limit: usize, now: Millis) -> Vec<Found> {
-    let mut room = limit;
-    let mut nothing_yet = true;
-    wanted
-        .iter()
-        .map(|wanted| {
-            let found = read_one(wanted, isolation_level, room.min(wanted.max_bytes), nothing_yet, now);
-            room = room.saturating_sub(found.bytes);
-            nothing_yet &= found.bytes == 0;
-            found
-        })
-        .collect()
+    let mut reading = Reading::new(isolation_level, limit);
+    reading.go_on(wanted, now, |_, _| true);
+    reading.found
+}
+
+/// How far the partitions of a request have been read, in order. The first that has data gives at least one batch.
+struct Reading {
+    isolation_level: i8,
+    room: usize,
+    nothing_yet: bool,
+    found: Vec<Found>,
+}
+
+impl Reading {
+    fn new(isolation_level: i8, limit: usize) -> Self {
+        Self { isolation_level, room: limit, nothing_yet: true, found: Vec::new() }
+    }
+
+    /// Reads the partitions that are left, up to the first that `may` says no to, which is told how many bytes would be
+    /// read of it. True when all are read.
+    fn go_on(&mut self, wanted: &[Wanted], now: Millis, may: impl Fn(&Wanted, usize) -> bool) -> bool {
+        self.found.reserve_exact(wanted.len() - self.found.len());
+        for wanted in &wanted[self.found.len()..] {
+            let bytes = self.room.min(wanted.max_bytes);
+            if !may(wanted, bytes) {
+                return false;
+            }
+            let found = read_one(wanted, self.isolation_level, bytes, self.nothing_yet, now);
+            self.room = self.room.saturating_sub(found.bytes);
+            self.nothing_yet &= found.bytes == 0;
+            self.found.push(found);
+        }
+        true
+    }
 }
 
 fn read_one(
@@ -333,6 +339,13 @@ fn partition_of(topic: &Result<Arc<Topic>, ErrorCode>, index: i32) -> Result<Arc
 }
 
 impl Wanted {
+    /// Whether reading so much of it waits for no disk.
+    fn is_at_hand(&self, bytes: usize, now: Millis) -> bool {
+        let Ok(partition) = &self.partition else { return true };
+        partition.is_open()
+            && partition.reader(now).is_ok_and(|reader| reader.is_at_hand(self.fetch_offset, bytes))
+    }
+
     /// Resolves what a request says of a topic's partitions.
     fn resolve<'a>(cx: &Context<'_>, asked: &'a FetchTopic<'_>) -> impl Iterator<Item = Self> + use<'a> {
         let by_id = cx.version >= TOPIC_IDS_SINCE;

@@ -516,13 +516,12 @@ impl Appender {
     pub fn retain(&mut self, policy: &Policy, upto: Offset, now: Millis) -> Result<Offset, DeleteError> {
         let segments = self.shared.segments();
         let total = segments.iter().map(|segment| segment.size_bytes()).sum();
-        let is_settled = |segment: &Segment| segment.base_offset() < self.active.segment.base_offset();
         let facts = segments.iter().take_while(|segment| segment.end_offset() <= upto).map(|segment| {
             SegmentFacts {
                 end_offset: segment.end_offset(),
                 size_bytes: segment.size_bytes(),
                 // One that cannot be read is not one to delete by guess.
-                max_timestamp: match segment.max_timestamp(is_settled(segment)).unwrap_or(Millis::MAX) {
+                max_timestamp: match segment.max_timestamp().unwrap_or(Millis::MAX) {
                     NO_TIMESTAMP => self.shared.written_ms(segment),
                     timestamp => timestamp,
                 },

@@ -130,7 +130,7 @@ impl Appender {
             |segment: &Segment| points.iter().any(|point| point.0 == segment.base_offset() && point.1 > 0);
         let old_enough = |segment: &Arc<Segment>| {
             // One whose times cannot be read is left to the read path to complain about.
-            let newest = segment.max_timestamp(true).unwrap_or(Millis::MAX);
+            let newest = segment.max_timestamp().unwrap_or(Millis::MAX);
             policy.min_lag_ms == 0 || newest.saturating_add(policy.min_lag_ms) <= now
         };
         let sealed = shared.segments();

@@ -145,6 +145,9 @@ impl Reader {
                 end_offset,
             };
             let upto = upto.min(end_offset);
+            if max_bytes == 0 && !at_least_one {
+                return Ok(out);
+            }
             let segments = self.shared.segments();
             let holder = segments.partition_point(|segment| segment.base_offset() <= from).saturating_sub(1);
             for segment in &segments[holder..] {
@@ -174,24 +177,23 @@ impl Reader {
         })
     }
 
-    /// If a [`Reader::read`] of as much finds all of it in memory, about how much that is, and never more than `max_bytes`.
-    /// Otherwise it may wait for the disk, and whoever must not wait has it done elsewhere. Waits for nobody, and costs next
-    /// to nothing for what was written last.
-    pub fn at_hand(&self, from: Offset, max_bytes: usize) -> Option<usize> {
-        if from >= self.end_offset() {
-            return Some(0);
+    /// Whether a [`Reader::read`] of as much finds all of it in memory. Otherwise it may wait for the disk, and whoever must
+    /// not wait has it done elsewhere. Waits for nobody, and costs next to nothing for what was written last.
+    pub fn is_at_hand(&self, from: Offset, max_bytes: usize) -> bool {
+        if max_bytes == 0 || from >= self.end_offset() {
+            return true;
         }
         let segments = self.shared.segments();
         let holder = segments.partition_point(|segment| segment.base_offset() <= from).saturating_sub(1);
         let mut left = max_bytes as u64;
         for segment in &segments[holder..] {
-            // An error is for the read to tell, and it may take as long.
-            left = left.saturating_sub(segment.at_hand(from, left)?);
+            let Some(bytes) = segment.at_hand(from, left) else { return false };
+            left = left.saturating_sub(bytes);
             if left == 0 {
                 break;
             }
         }
-        Some(max_bytes - left as usize)
+        true
     }
 
     /// The first record below `upto` with a timestamp of `timestamp` or later: its offset and timestamp (S1). Exact, also
@@ -205,8 +207,8 @@ impl Reader {
             let start = self.log_start_offset();
             let upto = upto.min(self.end_offset());
             let segments = self.shared.segments();
-            for (segment, is_settled) in up_to(&segments, upto) {
-                if segment.max_timestamp(is_settled)? < timestamp {
+            for (segment, _) in up_to(&segments, upto) {
+                if segment.max_timestamp()? < timestamp {
                     continue;
                 }
                 let place = segment.index()?.before_time(timestamp);
@@ -236,7 +238,7 @@ impl Reader {
             let segments = self.shared.segments();
             for (segment, is_settled) in up_to(&segments, upto) {
                 if is_settled && segment.base_offset() >= start && segment.end_offset() <= upto {
-                    greatest = greatest.max(segment.max_timestamp(true)?);
+                    greatest = greatest.max(segment.max_timestamp()?);
                     continue;
                 }
                 let place = {
