@@ -360,8 +360,15 @@ impl Shared {
     /// Syncs whatever waits by one sync of the file system.
     fn flush_together(&self, whole: &dyn FileSystem) {
         let _one_at_a_time = self.together.lock();
-        // Taken now: what came while another sync ran is in it.
+        // Of what the sync before this one has lost, the system does not speak a second time.
+        if self.whole_failed.load(Ordering::Acquire) {
+            return;
+        }
+        // Taken now: what came while another sync ran is in it, or was, and nothing is left.
         let partitions: Vec<_> = self.queue.lock().partitions.drain(..).collect();
+        if partitions.is_empty() {
+            return;
+        }
         let mut begun = Vec::with_capacity(partitions.len());
         let mut flushes = Vec::with_capacity(partitions.len());
         for partition in partitions {

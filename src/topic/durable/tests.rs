@@ -383,6 +383,31 @@ fn a_failed_sync_of_the_file_system_concerns_all_of_them() {
 }
 
 #[test]
+fn who_has_waited_for_a_failed_sync_of_the_file_system_does_not_try_it_again() {
+    let (topics, topic, gate) = topics(100, durability("sync"));
+    topics.sync_together().unwrap();
+    let shared = Arc::clone(&topics.flushers.0);
+    let whole = Arc::clone(shared.whole.get().unwrap());
+    // One thread is in the sync, and a second one has chosen the same way and waits for the first.
+    let turn = shared.together.lock();
+    let second = {
+        let (shared, whole) = (Arc::clone(&shared), Arc::clone(&whole));
+        std::thread::spawn(move || shared.flush_together(&*whole))
+    };
+    shared.whole_failed.store(true, Ordering::Release);
+    gate.close();
+    let answers: Vec<_> =
+        topic.partitions().iter().map(|partition| answer(partition, append(partition))).collect();
+    drop(turn);
+    gate.open();
+    second.join().unwrap();
+    for answer in answers {
+        assert_eq!(told(answer), Ok(()));
+    }
+    assert_eq!(gate.state.lock().whole_synced, 0);
+}
+
+#[test]
 fn want_of_descriptors_closes_no_log_and_readers_are_told_after_all() {
     let (_topics, topic, gate) = topics(1, durability("sync"));
     let partition = topic.partition(0).unwrap();
