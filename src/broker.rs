@@ -469,8 +469,7 @@ impl Broker {
             catalog.record(vec![event], self.clock.now_ms()).map_err(storage_failed)?;
             self.topics.remove(topic.name()).ok_or_else(gone)?
         };
-        // At once: offsets of a new topic of that name are not to go with it.
-        self.groups.on_topic_deleted(topic.name());
+        self.groups.on_topic_deleted(topic.name(), removed.id());
         // Nobody waits with the catalog's lock for what is under way in the topic's logs.
         removed.end();
         // Nobody waits for that with the catalog's lock; a start that finds files of no topic removes them.

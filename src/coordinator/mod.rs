@@ -31,6 +31,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use parking_lot::RwLock;
+use quipu_protocol::primitives::Uuid;
 use tokio::sync::Notify;
 
 pub use self::admin::GroupListing;
@@ -181,8 +182,7 @@ impl GroupCoordinator {
             let silent_ms = |id: &str| silent.and_then(|members| members.get(id)).copied().unwrap_or(0);
             slot.group.restore(now, &times, silent_ms);
             self.watch.add(&slot.group);
-            let exists = |topic: &str, partition| self.has_partition(topic, partition);
-            let step = slot.group.remove_missing(exists);
+            let step = slot.group.remove_missing(&*self.topics);
             // If this cannot be kept, the offsets are removed at the next start.
             let _ = self.advance(&mut slot, now, step);
             self.tidy(&mut slot);
@@ -232,12 +232,13 @@ impl GroupCoordinator {
         }
     }
 
-    /// Forgets the offsets of a topic that has been deleted.
-    pub fn on_topic_deleted(&self, name: &str) {
+    /// Forgets the offsets of a topic that has been deleted. There may be another one of that name by now; its offsets
+    /// stay.
+    pub fn on_topic_deleted(&self, name: &str, id: Uuid) {
         let now = self.clock.now();
         self.for_each(|slot| {
             // A failed append is logged; the next start removes what is left.
-            let step = slot.group.remove_topic(name);
+            let step = slot.group.remove_topic(name, id);
             let _ = self.advance(slot, now, step);
         });
     }

@@ -30,8 +30,9 @@ impl GroupCoordinator {
         let mut settings = self.settings();
         settings.offset_metadata_bytes_max = settings.offset_metadata_bytes_max.min(TEXT_BYTES_MAX);
         let commit = |slot: &mut Slot| {
+            let topics = &*self.topics;
             let (codes, step) =
-                slot.group.commit(now, committer, requests, retention_ms, names_groups, &settings)?;
+                slot.group.commit(now, committer, requests, retention_ms, names_groups, topics, &settings)?;
             Ok((codes, self.advance(slot, now, step)?))
         };
         // Without a generation the group need not exist: its offsets are all that it is (a "simple" group).

@@ -55,7 +55,9 @@ impl GroupCoordinator {
         let mut settings = self.settings();
         settings.offset_metadata_bytes_max = settings.offset_metadata_bytes_max.min(TEXT_BYTES_MAX);
         let commit = |slot: &mut Slot| {
-            let (codes, records) = slot.group.commit_in_transaction(now, committer, requests, &settings)?;
+            let topics = &*self.topics;
+            let (codes, records) =
+                slot.group.commit_in_transaction(now, committer, requests, topics, &settings)?;
             if records.is_empty() {
                 return Ok((codes, Durability::Done));
             }

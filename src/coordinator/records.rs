@@ -12,7 +12,7 @@
 //!                    1      … · expiry time: int64
 //!                    2      as 0
 //!                    3      offset: int64 · leader epoch: int32 · metadata: string · commit time: int64
-//!                    4      as 3, flexible
+//!                    4      as 3, flexible · tag 0, topic id: uuid (KAFKA-19141)
 //! GroupMetadataValue 0      protocol type: string · generation: int32 · protocol: string? · leader: string? · members
 //!                    1      … members with rebalance timeout
 //!                    2      … leader · state since: int64 · members
@@ -21,7 +21,10 @@
 //! member                    id: string · instance id: string? · client id: string · host: string ·
 //!                           rebalance timeout: int32 · session timeout: int32 · subscription: bytes · assignment: bytes
 //! ```
-//! We write the versions that Kafka writes: 3, and 1 for a commit with a retention of its own; all are read.
+//! We write the versions that Kafka writes; all are read. Of GroupMetadataValue that is 3. Of OffsetCommitValue it is 4
+//! since Kafka 4.1, whatever the metadata version, and 1 for a commit with a retention of its own, which has no place for
+//! an id. Commits in transactions carry the id since Kafka 4.4 (KIP-1319). An id of zeros, as of a record of an earlier
+//! version, is not written.
 
 mod consumer;
 
@@ -29,15 +32,18 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use quipu_protocol::primitives::Uuid;
 
 use super::group::offsets::Committed;
 use super::group::{Generation, GenerationMember, Record};
 
 const OFFSET_KEY: i16 = 1;
 const GROUP_KEY: i16 = 2;
-const OFFSET_VALUE: i16 = 3;
+const OFFSET_VALUE: i16 = 4;
 const OFFSET_VALUE_WITH_EXPIRY: i16 = 1;
 const GROUP_VALUE: i16 = 3;
+/// Tag of the topic's id.
+const TOPIC_ID: u32 = 0;
 /// First flexible version of either value.
 const FLEXIBLE_VALUE: i16 = 4;
 
@@ -105,13 +111,25 @@ fn encode_committed(committed: &Committed) -> Result<Vec<u8>, RecordError> {
     let expires = committed.expire_ms >= 0;
     out.int16(if expires { OFFSET_VALUE_WITH_EXPIRY } else { OFFSET_VALUE });
     out.int64(committed.offset);
-    if !expires {
-        out.int32(committed.leader_epoch);
-    }
-    out.string(&committed.metadata)?;
-    out.int64(committed.commit_ms);
     if expires {
+        out.string(&committed.metadata)?;
+        out.int64(committed.commit_ms);
         out.int64(committed.expire_ms);
+        return Ok(out.0);
+    }
+    out.int32(committed.leader_epoch);
+    // No string is longer, flexible or not.
+    i16::try_from(committed.metadata.len()).map_err(|_| RecordError::TooLong)?;
+    out.compact(Some(&committed.metadata));
+    out.int64(committed.commit_ms);
+    if committed.topic_id.is_zero() {
+        out.varint(0);
+    } else {
+        let id = committed.topic_id.0;
+        out.varint(1);
+        out.varint(TOPIC_ID);
+        out.varint(id.len() as u32);
+        out.0.extend_from_slice(&id);
     }
     Ok(out.0)
 }
@@ -170,7 +188,16 @@ fn decode_committed(value: &[u8]) -> Result<Committed, RecordError> {
     let metadata = input.string()?;
     let commit_ms = input.int64()?;
     let expire_ms = if version == 1 { input.int64()? } else { -1 };
-    Ok(Committed { offset, leader_epoch, metadata, commit_ms, expire_ms })
+    let mut topic_id = Uuid::ZERO;
+    if version >= FLEXIBLE_VALUE {
+        input.tags(|tag, mut field| {
+            if tag == TOPIC_ID {
+                topic_id = Uuid(field.chunk()?);
+            }
+            Ok(())
+        })?;
+    }
+    Ok(Committed { offset, leader_epoch, metadata, commit_ms, expire_ms, topic_id })
 }
 
 fn decode_generation(value: &[u8]) -> Result<Generation, RecordError> {
@@ -381,7 +408,14 @@ mod tests {
     use super::*;
 
     fn committed(expire_ms: i64) -> Committed {
-        Committed { offset: 258, leader_epoch: 7, metadata: "m".into(), commit_ms: 1000, expire_ms }
+        Committed {
+            offset: 258,
+            leader_epoch: 7,
+            metadata: "m".into(),
+            commit_ms: 1000,
+            expire_ms,
+            topic_id: Uuid(*b"the id of topict"),
+        }
     }
 
     fn generation() -> Generation {
@@ -418,9 +452,17 @@ mod tests {
         assert_eq!(key, b"\x00\x01\x00\x01g\x00\x01t\x00\x00\x00\x03");
         assert_eq!(
             value.unwrap(),
-            b"\x00\x03\x00\x00\x00\x00\x00\x00\x01\x02\x00\x00\x00\x07\x00\x01m\x00\x00\x00\x00\x00\x00\x03\xe8"
+            b"\x00\x04\x00\x00\x00\x00\x00\x00\x01\x02\x00\x00\x00\x07\x02m\x00\x00\x00\x00\x00\x00\x03\xe8\
+              \x01\x00\x10the id of topict"
         );
         round_trip(record);
+        for metadata in [0, 1, 126, 127, 128, 32_767] {
+            let value = Committed { metadata: "m".repeat(metadata).into(), ..committed(-1) };
+            round_trip(Record::Offset { topic: "t".into(), partition: 3, value: Some(value) });
+        }
+        let value = Committed { metadata: "m".repeat(32_768).into(), ..committed(-1) };
+        let record = Record::Offset { topic: "t".into(), partition: 3, value: Some(value) };
+        assert_eq!(encode("g", &record), Err(RecordError::TooLong));
         round_trip(Record::Offset { topic: "t".into(), partition: 3, value: None });
     }
 
@@ -432,8 +474,8 @@ mod tests {
         else {
             panic!("not an offset")
         };
-        // Version 1 has no place for the leader epoch.
-        assert_eq!(back, Committed { leader_epoch: -1, ..committed(5) });
+        // Version 1 has no place for the leader epoch, nor for the topic's id.
+        assert_eq!(back, Committed { leader_epoch: -1, topic_id: Uuid::ZERO, ..committed(5) });
     }
 
     #[test]
@@ -447,7 +489,11 @@ mod tests {
     #[test]
     fn flexible_values_are_read() {
         let value = b"\x00\x04\x00\x00\x00\x00\x00\x00\x01\x02\x00\x00\x00\x07\x02m\x00\x00\x00\x00\x00\x00\x03\xe8\x00";
-        assert_eq!(decode_committed(value), Ok(committed(-1)));
+        let without = Committed { topic_id: Uuid::ZERO, ..committed(-1) };
+        assert_eq!(decode_committed(value), Ok(without.clone()));
+        assert_eq!(encode_committed(&without).unwrap(), value);
+        let value = b"\x00\x03\x00\x00\x00\x00\x00\x00\x01\x02\x00\x00\x00\x07\x00\x01m\x00\x00\x00\x00\x00\x00\x03\xe8";
+        assert_eq!(decode_committed(value), Ok(without), "as written before");
         let value = b"\x00\x04\x09consumer\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x63\x02\
             \x02a\x00\x02c\x02h\x00\x00\x00\x01\x00\x00\x00\x02\x01\x03xy\x01\x00\x01z\x00";
         let read = decode_generation(value).unwrap();

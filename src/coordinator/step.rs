@@ -32,10 +32,6 @@ impl GroupCoordinator {
         }
     }
 
-    pub(super) fn has_partition(&self, topic: &str, partition: i32) -> bool {
-        self.topics.partitions(topic).is_some_and(|count| (0..count).contains(&partition))
-    }
-
     /// Works on a group that exists.
     pub(super) fn with<R>(&self, group_id: &str, work: impl FnOnce(&mut Slot) -> R) -> Option<R> {
         loop {

@@ -11,13 +11,13 @@ use quipu_protocol::primitives::Uuid;
 
 use super::doors::{CoordinatorClock, CoordinatorLog, Durability, DurabilitySender, Sight, TopicLookup};
 use super::group::classic::{JoinRequest, Leaving, Protocol, State, SyncRequest};
-use super::group::offsets::CommitRequest;
+use super::group::offsets::{CommitRequest, Committed};
 use super::group::sim::Sim;
-use super::group::{Committer, Group, JoinReply, MemberId};
+use super::group::{Committer, Group, JoinReply, MemberId, Record};
 use super::membership::member_id;
 use super::records::CoordinatorRecord;
 use super::settings::GroupSettings;
-use super::{GroupCoordinator, Millis, Now, Silence};
+use super::{GroupCoordinator, Millis, Now, Silence, records};
 
 /// Log, topics and clock in one.
 #[derive(Default)]
@@ -29,6 +29,12 @@ struct World {
     pending: Mutex<Vec<DurabilitySender>>,
     tick: AtomicI64,
     random: AtomicU64,
+    /// How often the topic has been replaced.
+    replaced: AtomicU64,
+}
+
+fn id(number: u8) -> Uuid {
+    Uuid([number; 16])
 }
 
 impl CoordinatorLog for World {
@@ -75,11 +81,11 @@ impl TopicLookup for World {
     }
 
     fn name_of(&self, id: Uuid) -> Option<Arc<str>> {
-        (id == Uuid([7; 16])).then(|| "t".into())
+        (self.id_of("t") == Some(id)).then(|| "t".into())
     }
 
     fn id_of(&self, name: &str) -> Option<Uuid> {
-        (name == "t").then_some(Uuid([7; 16]))
+        (name == "t").then(|| id(7 + self.replaced.load(Ordering::Relaxed) as u8))
     }
 
     fn names(&self) -> Vec<Arc<str>> {
@@ -142,12 +148,17 @@ fn nobody() -> Committer {
 fn commit(offset: i64) -> Vec<CommitRequest> {
     vec![CommitRequest {
         topic: "t".into(),
-        topic_id: Uuid([7; 16]),
+        topic_id: id(7),
         partition: 0,
         offset,
         leader_epoch: -1,
         metadata: "".into(),
     }]
+}
+
+/// The same by a client that knows the topic that has taken the place of the first.
+fn commit_to_next(offset: i64) -> Vec<CommitRequest> {
+    commit(offset).into_iter().map(|request| CommitRequest { topic_id: id(8), ..request }).collect()
 }
 
 fn committed(groups: &GroupCoordinator, group_id: &str) -> Option<i64> {
@@ -479,9 +490,9 @@ async fn upkeep_hears_of_earlier_deadlines_only() {
 async fn offsets_go_with_their_topic_and_with_time() {
     let (world, groups) = new();
     groups.commit("g", &nobody(), commit(1), None, true).await.unwrap();
-    groups.on_topic_deleted("other");
+    groups.on_topic_deleted("other", id(7));
     assert_eq!(committed(&groups, "g"), Some(1));
-    groups.on_topic_deleted("t");
+    groups.on_topic_deleted("t", id(7));
     assert_eq!((committed(&groups, "g"), groups.count()), (None, 1), "an empty group is still there");
     pass(&world, &groups, GroupSettings::default().offsets_check_interval_ms);
     assert_eq!(groups.count(), 0);
@@ -503,14 +514,66 @@ async fn offsets_go_with_their_topic_and_with_time() {
 #[tokio::test]
 async fn offsets_of_a_topic_that_was_deleted_while_we_were_away_are_removed_at_start() {
     let (world, groups) = new();
-    let missing = CommitRequest { topic: "gone".into(), ..commit(1).remove(0) };
-    let mut requests = commit(1);
-    requests.push(missing);
-    groups.commit("g", &nobody(), requests, None, true).await.unwrap();
+    let missing = |topic: &str, partition| Record::Offset {
+        topic: topic.into(),
+        partition,
+        value: Some(Committed {
+            offset: 1,
+            leader_epoch: -1,
+            metadata: "".into(),
+            commit_ms: 0,
+            expire_ms: -1,
+            topic_id: id(7),
+        }),
+    };
+    groups.commit("g", &nobody(), commit(1), None, true).await.unwrap();
+    for record in [missing("gone", 0), missing("t", 2)] {
+        world.log.lock().push(records::encode("g", &record).unwrap());
+    }
     let before = world.log.lock().len();
     let again = start(&world, GroupSettings::default());
     assert_eq!(again.look("g", |group| group.unwrap().all_committed().count()).await, Ok(1));
-    assert_eq!(world.log.lock().len(), before + 1);
+    assert_eq!(world.log.lock().len(), before + 2);
+    world.replaced.store(1, Ordering::Relaxed);
+    let again = start(&world, GroupSettings::default());
+    assert_eq!(committed(&again, "g"), None, "it was of another topic");
+    assert_eq!(world.log.lock().len(), before + 3);
+}
+
+#[tokio::test]
+async fn a_topic_that_is_made_again_at_once_keeps_its_own_offsets() {
+    let (world, groups) = new();
+    groups.commit("g", &nobody(), commit(5), None, true).await.unwrap();
+    groups.commit("other", &nobody(), commit(5), None, true).await.unwrap();
+    world.replaced.store(1, Ordering::Relaxed);
+    groups.commit("g", &nobody(), commit_to_next(1), None, true).await.unwrap();
+    let late = groups.commit("g", &nobody(), commit(6), None, true).await;
+    assert_eq!(late, Ok(vec![ErrorCode::UNKNOWN_TOPIC_OR_PARTITION]), "it was for the first one");
+    groups.on_topic_deleted("t", id(7));
+    assert_eq!((committed(&groups, "g"), committed(&groups, "other")), (Some(1), None));
+    let again = start(&world, GroupSettings::default());
+    assert_eq!((committed(&again, "g"), committed(&again, "other")), (Some(1), None));
+    groups.on_topic_deleted("t", id(8));
+    assert_eq!(committed(&groups, "g"), None);
+}
+
+#[tokio::test]
+async fn a_transaction_of_before_changes_nothing_of_the_topic_that_is_made_again() {
+    let (world, groups) = new();
+    let in_transaction = |producer, requests| {
+        let (codes, _) = groups.commit_in_transaction("g", &nobody(), (producer, 0), requests).unwrap();
+        codes[0]
+    };
+    assert_eq!(in_transaction(1, commit(5)), ErrorCode::NONE);
+    world.replaced.store(1, Ordering::Relaxed);
+    assert_eq!(in_transaction(2, commit(6)), ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    groups.commit("g", &nobody(), commit_to_next(1), None, true).await.unwrap();
+    assert_eq!(in_transaction(3, commit_to_next(2)), ErrorCode::NONE);
+    groups.on_topic_deleted("t", id(7));
+    groups.end_transaction(1, true, |_| true);
+    assert_eq!(committed(&groups, "g"), Some(1));
+    groups.end_transaction(3, true, |_| true);
+    assert_eq!(committed(&groups, "g"), Some(2));
 }
 
 #[tokio::test]

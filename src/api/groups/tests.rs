@@ -30,7 +30,7 @@ use crate::api::Context;
 use crate::api::offsets::{offset_commit, offset_delete, offset_fetch};
 use crate::broker::{Broker, CreateTopic};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, TopicConfig};
 
 /// Runs `test` with a broker that has the topic "t" with two partitions.
 pub(super) fn with_broker<F: Future<Output = ()>>(test: impl FnOnce(Arc<Broker>) -> F) {
@@ -284,6 +284,41 @@ fn a_group_is_deleted_once_it_is_empty() {
         leave(&broker, 0, "g", &member_id).await;
         assert_eq!(delete(&broker).await, (ErrorCode::NONE, false));
         assert!(listed(&broker, &[], &[]).await.is_empty());
+    });
+}
+
+#[test]
+fn an_offset_is_not_one_of_the_next_topic_of_that_name() {
+    with_broker(|broker| async move {
+        let old = broker.topics.by_name("t").unwrap();
+        assert_eq!(commit(&broker, 10, -1, ("", old.id()), &[0]).await, [(0, ErrorCode::NONE)]);
+        assert_eq!(commit(&broker, 9, -1, ("t", Uuid::ZERO), &[1]).await, [(1, ErrorCode::NONE)]);
+        let found = |answer: OffsetFetchResponse<'_>| -> Vec<i64> {
+            let one = answer.topics.iter().flat_map(|topic| &topic.partitions).map(|it| it.committed_offset);
+            let batch = answer.groups.iter().flat_map(|group| &group.topics);
+            let batch = batch.flat_map(|topic| &topic.partitions).map(|it| it.committed_offset);
+            one.chain(batch).collect()
+        };
+        let of = |id| Some(("t", id, &[0, 1][..]));
+        for version in [1, 7, 8, 9, 10] {
+            assert_eq!(found(fetch(&broker, version, of(old.id())).await), [7, 7], "version {version}");
+        }
+        // A moment of a deletion, of which the groups are told last, when the topic has been made again already.
+        broker.topics.remove("t");
+        let new = Uuid([9; 16]);
+        broker.topics.insert("t", new, 2, TopicConfig::clone(&old.config()));
+        for version in [1, 7, 8, 9, 10] {
+            assert_eq!(found(fetch(&broker, version, of(new)).await), [-1, -1], "version {version}");
+            if version > 1 {
+                assert!(found(fetch(&broker, version, None).await).is_empty(), "version {version}");
+            }
+        }
+        assert_eq!(commit(&broker, 10, -1, ("", new), &[1]).await, [(1, ErrorCode::NONE)]);
+        broker.groups.on_topic_deleted("t", old.id());
+        for version in [1, 10] {
+            assert_eq!(found(fetch(&broker, version, of(new)).await), [-1, 7], "version {version}");
+        }
+        assert_eq!(found(fetch(&broker, 10, None).await), [7]);
     });
 }
 

@@ -36,6 +36,7 @@ use super::*;
 use crate::broker::{Broker, CreateTopic};
 use crate::clock::Clock;
 use crate::config::{Config, Sources};
+use crate::coordinator::group::Group;
 
 /// Produce and TxnOffsetCommit of clients of version 1 and 2, and their EndTxn.
 const ONE: (i16, i16, i16) = (11, 4, 4);
@@ -286,6 +287,9 @@ fn t10_offsets_count_once_the_transaction_is_committed_also_across_a_restart() {
             let done = end(&broker, ended, producer, true).await;
             assert_eq!(done.error_code, ErrorCode::NONE);
             assert_eq!(offset(&broker, true).await, (5, ErrorCode::NONE));
+            let of = |group: Option<&Group>| group.unwrap().committed("t", 0).unwrap().topic_id;
+            let topic_id = broker.topics.by_name("t").unwrap().id();
+            assert_eq!(broker.groups.look("g", of).await, Ok(topic_id), "kept with it");
             if committed < 5 {
                 return;
             }

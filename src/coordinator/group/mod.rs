@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use quipu_protocol::error_code::ErrorCode;
+use quipu_protocol::primitives::Uuid;
 
 use self::classic::{Classic, State};
 use self::consumer::{Admitted, Beat, BeatReply, Consumer, ConsumerRecord, Refused};
@@ -474,6 +475,7 @@ impl Group {
         requests: Vec<CommitRequest>,
         retention_ms: Option<Millis>,
         knows_epochs: bool,
+        topics: &dyn TopicLookup,
         settings: &GroupSettings,
     ) -> Result<(Vec<ErrorCode>, Step), ErrorCode> {
         let admitted = match self.kind() {
@@ -481,7 +483,7 @@ impl Group {
             GroupKind::Consumer => self.consumer.admit_commit(member, knows_epochs)?,
         };
         let limit = settings.offset_metadata_bytes_max;
-        let (codes, records) = Offsets::commit(requests, limit, retention_ms, now.wall, &admitted)?;
+        let (codes, records) = Offsets::commit(requests, limit, retention_ms, now.wall, &admitted, topics)?;
         Ok((codes, Step { records, ..Step::default() }))
     }
 
@@ -493,6 +495,7 @@ impl Group {
         now: Now,
         member: &Committer,
         requests: Vec<CommitRequest>,
+        topics: &dyn TopicLookup,
         settings: &GroupSettings,
     ) -> Result<(Vec<ErrorCode>, Vec<Record>), ErrorCode> {
         let admitted = match self.kind() {
@@ -501,7 +504,8 @@ impl Group {
             }
             GroupKind::Consumer => self.consumer.admit_transactional_commit(member)?,
         };
-        Offsets::commit(requests, settings.offset_metadata_bytes_max, None, now.wall, &admitted)
+        let limit = settings.offset_metadata_bytes_max;
+        Offsets::commit(requests, limit, None, now.wall, &admitted, topics)
     }
 
     /// Whether a client that may name a member may read offsets.
@@ -574,14 +578,19 @@ impl Group {
         Ok(Step { records, ..Step::default() })
     }
 
-    /// Removes the offsets of a topic that is no more.
-    pub fn remove_topic(&self, topic: &str) -> Step {
-        Step { records: self.offsets.remove_topic(topic), ..Step::default() }
+    /// Removes the offsets of a topic that is no more. Those of another of the same name stay.
+    pub fn remove_topic(&self, topic: &str, id: Uuid) -> Step {
+        Step { records: self.offsets.remove_topic(topic, id), ..Step::default() }
     }
 
-    /// Removes the offsets of partitions for which `exists` does not hold.
-    pub fn remove_missing(&self, exists: impl Fn(&str, i32) -> bool) -> Step {
-        let records = self.offsets.remove_where(|topic, partition| !exists(topic, partition));
+    /// Removes the offsets of partitions that do not exist, and of topics that have been replaced by others.
+    pub fn remove_missing(&self, topics: &dyn TopicLookup) -> Step {
+        let exists = |topic: &str, partition: i32, committed: &Committed| {
+            topics.partitions(topic).is_some_and(|count| (0..count).contains(&partition))
+                && topics.id_of(topic).is_some_and(|id| committed.is_of(id))
+        };
+        let is_gone = |topic: &str, partition, committed: &_| !exists(topic, partition, committed);
+        let records = self.offsets.remove_where(is_gone);
         Step { records, ..Step::default() }
     }
 

@@ -9,6 +9,7 @@ use quipu_protocol::primitives::Uuid;
 use super::Record;
 use super::consumer::Admitted;
 use crate::coordinator::Millis;
+use crate::coordinator::doors::TopicLookup;
 
 /// One committed offset.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +24,17 @@ pub struct Committed {
     pub commit_ms: Millis,
     /// When it may go, if the client asked for its own retention (OffsetCommit 2–4); −1 otherwise.
     pub expire_ms: Millis,
+    /// Id of the topic that it was committed for; zero when that is not known: in records before Kafka 4.1, and in those
+    /// with a retention of their own.
+    pub topic_id: Uuid,
+}
+
+impl Committed {
+    /// Whether it may count for the topic with this id, and not only for one that had the same name before
+    /// (KAFKA-19154).
+    pub fn is_of(&self, topic_id: Uuid) -> bool {
+        self.topic_id.is_zero() || self.topic_id == topic_id
+    }
 }
 
 /// A commit of one partition, as it is asked for.
@@ -85,17 +97,23 @@ impl Offsets {
     }
 
     /// Turns accepted commits into records; the answer has one error code per request, in order. One that is not
-    /// `admitted` is an error for all of them.
+    /// `admitted` is an error for all of them. One for a topic that has gone since the request came is refused: it would
+    /// be taken for the next topic of that name, or overwrite its offset.
     pub(crate) fn commit(
         requests: Vec<CommitRequest>,
         metadata_max: usize,
         retention_ms: Option<Millis>,
         wall: Millis,
         admitted: &Admitted,
+        topics: &dyn TopicLookup,
     ) -> Result<(Vec<ErrorCode>, Vec<Record>), ErrorCode> {
         let mut codes = Vec::with_capacity(requests.len());
         let mut records = Vec::with_capacity(requests.len());
         for request in requests {
+            if topics.id_of(&request.topic) != Some(request.topic_id) {
+                codes.push(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+                continue;
+            }
             if is_too_long(&request.metadata, metadata_max) {
                 codes.push(ErrorCode::OFFSET_METADATA_TOO_LARGE);
                 continue;
@@ -108,6 +126,7 @@ impl Offsets {
                 metadata: request.metadata,
                 commit_ms: wall,
                 expire_ms: retention_ms.map_or(-1, |retention| wall.saturating_add(retention)),
+                topic_id: request.topic_id,
             };
             records.push(Record::Offset {
                 topic: request.topic,
@@ -119,25 +138,33 @@ impl Offsets {
     }
 
     /// Tombstones for what is committed, or may be by an open transaction, in the partitions for which `is_gone` holds.
-    pub(crate) fn remove_where(&self, is_gone: impl Fn(&str, i32) -> bool) -> Vec<Record> {
+    ///
+    /// A tombstone takes all that there is of a partition. Where something is left that is not gone, an offset of the
+    /// next topic of that name, none is written: what is gone is hidden by its id, and overwritten or looked at again at
+    /// the next start.
+    pub(crate) fn remove_where(&self, is_gone: impl Fn(&str, i32, &Committed) -> bool) -> Vec<Record> {
         let committed = self
             .by_topic
             .iter()
-            .flat_map(|(topic, partitions)| partitions.keys().map(move |&partition| (topic, partition)));
-        let pending = self.pending.values().flatten().map(|((topic, partition), _)| (topic, *partition));
-        let gone: BTreeSet<_> =
-            committed.chain(pending).filter(|(topic, partition)| is_gone(topic, *partition)).collect();
-        gone.into_iter().map(|(topic, partition)| tombstone(topic, partition)).collect()
+            .flat_map(|(topic, partitions)| partitions.iter().map(move |(&at, value)| (topic, at, value)));
+        let pending = self.pending.values().flatten().map(|((topic, at), it)| (topic, *at, &it.value));
+        let gone = committed.chain(pending).filter(|(topic, at, value)| is_gone(topic, *at, value));
+        let mut gone: BTreeSet<_> = gone.map(|(topic, at, _)| (topic.clone(), at)).collect();
+        gone.retain(|key| {
+            let pending = self.pending.values().filter_map(|commits| Some(&commits.get(key)?.value));
+            self.get(&key.0, key.1).into_iter().chain(pending).all(|value| is_gone(&key.0, key.1, value))
+        });
+        gone.into_iter().map(|(topic, partition)| tombstone(&topic, partition)).collect()
     }
 
-    /// Tombstones for the offsets of one topic.
-    pub(crate) fn remove_topic(&self, topic: &str) -> Vec<Record> {
-        self.remove_where(|one, _| one == topic)
+    /// Tombstones for the offsets of one topic, but not for those of another of the same name.
+    pub(crate) fn remove_topic(&self, topic: &str, id: Uuid) -> Vec<Record> {
+        self.remove_where(|one, _, committed| one == topic && committed.is_of(id))
     }
 
     /// Tombstones for everything.
     pub(crate) fn remove_all(&self) -> Vec<Record> {
-        self.remove_where(|_, _| true)
+        self.remove_where(|_, _, _| true)
     }
 
     /// Tombstones for what has outlived its retention. Topics for which `subscribed` holds are kept.
@@ -263,11 +290,40 @@ mod tests {
     fn request(topic: &str, partition: i32, offset: i64, metadata: &str) -> CommitRequest {
         CommitRequest {
             topic: topic.into(),
-            topic_id: Uuid::ZERO,
+            topic_id: ID,
             partition,
             offset,
             leader_epoch: 3,
             metadata: metadata.into(),
+        }
+    }
+
+    const ID: Uuid = Uuid([1; 16]);
+    /// Of the next topic of that name.
+    const NEXT: Uuid = Uuid([2; 16]);
+
+    /// Every topic is there, with this id.
+    struct All(Uuid);
+
+    impl TopicLookup for All {
+        fn partitions(&self, _: &str) -> Option<i32> {
+            Some(1)
+        }
+
+        fn name_of(&self, _: Uuid) -> Option<Arc<str>> {
+            None
+        }
+
+        fn id_of(&self, _: &str) -> Option<Uuid> {
+            Some(self.0)
+        }
+
+        fn names(&self) -> Vec<Arc<str>> {
+            Vec::new()
+        }
+
+        fn version(&self) -> i64 {
+            0
         }
     }
 
@@ -278,7 +334,7 @@ mod tests {
         retention_ms: Option<Millis>,
         wall: Millis,
     ) -> (Vec<ErrorCode>, Vec<Record>) {
-        Offsets::commit(requests, metadata_max, retention_ms, wall, &Admitted::All).unwrap()
+        Offsets::commit(requests, metadata_max, retention_ms, wall, &Admitted::All, &All(ID)).unwrap()
     }
 
     fn replay(offsets: &mut Offsets, records: &[Record]) {
@@ -320,12 +376,51 @@ mod tests {
         let mut offsets = Offsets::default();
         offsets.pend(1, &"t".into(), 0, value.clone());
         offsets.pend(1, &"u".into(), 0, value);
-        let records = offsets.remove_topic("t");
+        let records = offsets.remove_topic("t", ID);
         assert_eq!(records.len(), 1);
         replay(&mut offsets, &records);
         assert!(!offsets.is_pending("t", 0) && offsets.is_pending("u", 0));
         offsets.end_transaction(1, true);
         assert!(offsets.get("t", 0).is_none() && offsets.get("u", 0).is_some());
+    }
+
+    #[test]
+    fn what_belongs_to_the_next_topic_of_that_name_is_not_removed() {
+        let old = with(vec![request("t", 0, 5, "")], None, 0).get("t", 0).unwrap().clone();
+        let new = Committed { topic_id: NEXT, ..old.clone() };
+        let unknown = Committed { topic_id: Uuid::ZERO, ..old.clone() };
+        let t: Arc<str> = "t".into();
+        // Committed, and in an open transaction; what the deletion of the old topic and of the new one removes.
+        for (committed, pending, by_old, by_new) in [
+            (Some(&old), None, 1, 0),
+            (Some(&new), None, 0, 1),
+            (Some(&unknown), None, 1, 1),
+            (None, Some(&old), 1, 0),
+            (None, Some(&new), 0, 1),
+            (Some(&old), Some(&old), 1, 0),
+            (Some(&old), Some(&unknown), 1, 0),
+            // A tombstone would take both.
+            (Some(&old), Some(&new), 0, 0),
+            (Some(&new), Some(&old), 0, 0),
+        ] {
+            let mut offsets = Offsets::default();
+            if let Some(pending) = pending {
+                offsets.pend(1, &t, 0, pending.clone());
+            }
+            offsets.replay(&t, 0, committed);
+            if let (None, Some(pending)) = (committed, pending) {
+                offsets.pend(1, &t, 0, pending.clone());
+            }
+            let removed = |id| offsets.remove_topic("t", id).len();
+            assert_eq!((removed(ID), removed(NEXT)), (by_old, by_new), "{committed:?} {pending:?}");
+        }
+    }
+
+    #[test]
+    fn a_commit_that_comes_after_its_topic_has_gone_is_refused() {
+        let requests = vec![request("t", 0, 5, "")];
+        let (codes, records) = Offsets::commit(requests, 0, None, 0, &Admitted::All, &All(NEXT)).unwrap();
+        assert_eq!((codes, records), (vec![ErrorCode::UNKNOWN_TOPIC_OR_PARTITION], vec![]));
     }
 
     #[test]
@@ -350,11 +445,11 @@ mod tests {
     #[test]
     fn tombstones_leave_nothing_behind() {
         let mut offsets = with(vec![request("t", 0, 5, ""), request("t", 1, 5, "")], None, 0);
-        let records = offsets.remove_topic("t");
+        let records = offsets.remove_topic("t", ID);
         assert_eq!(records, offsets.remove_all());
         replay(&mut offsets, &records);
         assert!(offsets.is_empty());
-        assert!(offsets.remove_topic("t").is_empty());
+        assert!(offsets.remove_topic("t", ID).is_empty());
     }
 
     #[test]

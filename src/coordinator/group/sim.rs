@@ -276,9 +276,19 @@ impl Sim {
 
     pub(crate) fn commit(&mut self, member_id: &str, generation: i32, offset: i64) -> Result<(), ErrorCode> {
         let committer = Committer { member_id: member_id.into(), instance_id: None, generation };
+        if self.topics.id_of("t").is_none() {
+            self.topics.set("t", 1);
+        }
         let request = self.offset("t", 0, offset);
-        let (codes, step) =
-            self.group.commit(self.now, &committer, vec![request], None, true, &self.settings)?;
+        let (codes, step) = self.group.commit(
+            self.now,
+            &committer,
+            vec![request],
+            None,
+            true,
+            &self.topics,
+            &self.settings,
+        )?;
         assert_eq!(codes, [ErrorCode::NONE]);
         self.advance(step)
     }

@@ -243,7 +243,7 @@ impl Output {
         }
     }
 
-    fn varint(&mut self, mut value: u32) {
+    pub(super) fn varint(&mut self, mut value: u32) {
         while value > 0x7f {
             self.0.push(value as u8 | 0x80);
             value >>= 7;
@@ -256,7 +256,7 @@ impl Output {
         self.varint(u32::try_from(length + 1).unwrap_or(u32::MAX));
     }
 
-    fn compact(&mut self, text: Option<&str>) {
+    pub(super) fn compact(&mut self, text: Option<&str>) {
         match text {
             Some(text) => {
                 self.compact_length(text.len());

@@ -227,7 +227,8 @@ fn commit_all(
     let committer = Committer { member_id: id.into(), instance_id: None, generation: epoch };
     let requests: Vec<_> = partitions.iter().map(|&partition| sim.offset("t", partition, 1)).collect();
     let settings = sim.settings;
-    let (codes, step) = sim.group.commit(sim.now, &committer, requests, None, knows_epochs, &settings)?;
+    let (codes, step) =
+        sim.group.commit(sim.now, &committer, requests, None, knows_epochs, &sim.topics, &settings)?;
     assert!(codes.iter().all(|code| code.is_none()), "{codes:?}");
     sim.advance(step).unwrap();
     Ok(())
@@ -332,7 +333,8 @@ fn o1_t10_transactions_commit_in_an_older_epoch_by_the_same_rule() {
         let committer = Committer { member_id: id.into(), instance_id: None, generation: epoch };
         let request = sim.offset("t", partition, 1);
         let settings = sim.settings;
-        let taken = sim.group.commit_in_transaction(sim.now, &committer, vec![request], &settings);
+        let taken =
+            sim.group.commit_in_transaction(sim.now, &committer, vec![request], &sim.topics, &settings);
         taken.map(|(_, records)| records.len())
     };
     let (kept, taken) = (numbers(&kept)[0], numbers(&taken)[0]);

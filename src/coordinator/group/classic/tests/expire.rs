@@ -92,12 +92,19 @@ fn a_group_is_deleted_with_its_offsets_once_it_is_empty() {
 
 #[test]
 fn offsets_of_missing_partitions_are_removed() {
-    let mut sim = Sim::new();
+    let mut sim = Sim::over(1);
     sim.commit("", -1, 5).unwrap();
-    assert!(sim.group.remove_missing(|topic, partition| topic == "t" && partition == 0).records.is_empty());
-    assert!(sim.group.remove_topic("u").records.is_empty());
-    let step = sim.group.remove_missing(|_, partition| partition > 0);
-    assert_eq!(step.records, sim.group.remove_topic("t").records);
-    sim.advance(step).unwrap();
+    let id = sim.topic("t");
+    assert!(sim.group.remove_missing(&sim.topics).records.is_empty());
+    assert!(sim.group.remove_topic("u", id).records.is_empty());
+    sim.topics.set("t", 0);
+    let missing = sim.group.remove_missing(&sim.topics);
+    sim.topics.remove("t");
+    assert_eq!(missing.records, sim.group.remove_missing(&sim.topics).records);
+    sim.topics.set("t", 1);
+    assert_eq!(missing.records, sim.group.remove_missing(&sim.topics).records, "it is another one");
+    assert!(sim.group.remove_topic("t", sim.topic("t")).records.is_empty());
+    assert_eq!(missing.records, sim.group.remove_topic("t", id).records);
+    sim.advance(missing).unwrap();
     assert_eq!(sim.committed(), None);
 }
