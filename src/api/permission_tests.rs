@@ -214,6 +214,44 @@ fn records_are_for_those_who_may_write_and_read_them() {
 }
 
 #[test]
+fn records_are_for_brokers_that_may_act_in_the_cluster_whatever_topics_they_may_read() {
+    run(async {
+        let mut tried = Tried::new(&[]);
+        let topic_id = tried.broker.topics.by_name("t").unwrap().id();
+        let told_so = |operation| cluster(operation).or("TOPIC_AUTHORIZATION_FAILED");
+        let old = |replica_id, id| fetch::FetchRequest { replica_id, ..fetched(id) };
+        let new = |replica_id| {
+            let replica_state = fetch::ReplicaState { replica_id, replica_epoch: -1 };
+            fetch::FetchRequest { replica_state, ..fetched(topic_id) }
+        };
+        each! { tried,
+            Fetch 4: old(0, Uuid::ZERO), [told_so(ClusterAction)] => fetch::FetchResponse,
+            Fetch 14: old(7, topic_id), [told_so(ClusterAction)] => fetch::FetchResponse,
+            Fetch 15: new(0), [told_so(ClusterAction)] => fetch::FetchResponse,
+            Fetch 18: new(7), [told_so(ClusterAction)] => fetch::FetchResponse,
+            // One who looks for faults is a consumer.
+            Fetch 12: old(-2, Uuid::ZERO), [topic(Read)] => fetch::FetchResponse,
+            Fetch 17: new(-2), [topic(Read)] => fetch::FetchResponse,
+        }
+        // Who is no broker learns of no topic by its id, and reads none that it might as a consumer.
+        tried.rights(&[topic(Read)]);
+        let mut request = new(7);
+        request.topics[0].topic_id = Uuid([9; 16]);
+        let told = ask!(tried, ApiKey::Fetch, 17, &request => fetch::FetchResponse);
+        assert!(told.contains("TOPIC_AUTHORIZATION_FAILED"), "{told}");
+        // Each request of a session says for itself whom it is from.
+        let first = fetch::FetchRequest { session_epoch: 0, ..new(-1) };
+        let told = ask!(tried, ApiKey::Fetch, 17, &first => fetch::FetchResponse);
+        assert!(!told.contains("AUTHORIZATION_FAILED"), "{told}");
+        let session_id = told.split("session_id: ").nth(1).unwrap().split(',').next().unwrap();
+        let session_id = session_id.parse().unwrap();
+        let next = fetch::FetchRequest { session_id, session_epoch: 1, topics: Vec::new(), ..new(7) };
+        let told = ask!(tried, ApiKey::Fetch, 17, &next => fetch::FetchResponse);
+        assert!(told.contains("TOPIC_AUTHORIZATION_FAILED"), "{told}");
+    });
+}
+
+#[test]
 fn a_fetch_session_ends_with_the_right_to_its_topic() {
     run(async {
         let tried = Tried::new(&[]);

@@ -1,7 +1,8 @@
 //! Fetch (key 1): read record batches.
 //!
 //! Versions 4–18: 5 carries the log start, 7 sessions (KIP-227), 9 and 12 leader epochs and divergence (KIP-320,
-//! KIP-595), 13 topic ids (KIP-516), 15 replica state. Answers are slices of the mapped segments: whole batches,
+//! KIP-595), 13 topic ids (KIP-516), 15 replica state (KIP-903). There are no followers here: who says to be one reads as
+//! a consumer, but needs another broker's right to the cluster for it, as in Kafka, and none to topics. Answers are slices of the mapped segments: whole batches,
 //! the first one even when it is larger than the limit. Too little to read: register as a waiter first, look
 //! again, then sleep until woken or the deadline.
 
@@ -26,6 +27,8 @@ use sessions::{Opened, Session};
 
 /// First version that names topics by id (KIP-516).
 const TOPIC_IDS_SINCE: i16 = 13;
+/// First version that has the replica's id in the replica state (KIP-903).
+const REPLICA_STATE_SINCE: i16 = 15;
 /// `isolation_level` of a consumer that wants committed records only.
 pub(super) const READ_COMMITTED: i8 = 1;
 
@@ -319,18 +322,50 @@ fn respond<'a>(
     FetchResponse { session_id: session.map_or(0, |session| session.id()), responses, ..Default::default() }
 }
 
-/// The topic, if the client may read it. Whether a topic exists by that name is not told otherwise.
-fn permitted(
-    cx: &Context<'_>,
-    name: &str,
-    topic: Option<Arc<Topic>>,
-    by_id: bool,
-) -> Result<Arc<Topic>, ErrorCode> {
-    if by_id && topic.is_none() {
-        return Err(ErrorCode::UNKNOWN_TOPIC_ID);
+/// Who reads: that decides which right it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reader {
+    /// A consumer: the right to each topic.
+    Consumer,
+    /// Another broker, as it says, and has the right to act in the cluster: none to topics.
+    Broker,
+    /// One that says so, and has not.
+    NoBroker,
+}
+
+impl Reader {
+    fn of(cx: &Context<'_>, request: &FetchRequest<'_>) -> Self {
+        let in_state = cx.version >= REPLICA_STATE_SINCE;
+        let id = if in_state { request.replica_state.replica_id } else { request.replica_id };
+        // Below 0 are consumers, among them those that look for faults (−2).
+        if id < 0 {
+            Self::Consumer
+        } else if cx.permit_on_cluster(Operation::ClusterAction).is_ok() {
+            Self::Broker
+        } else {
+            Self::NoBroker
+        }
     }
-    cx.permit(Operation::Read, ResourceType::Topic, name)?;
-    topic.ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+
+    /// The topic, if it may be read. Whether a topic exists by that name is not told otherwise.
+    fn permitted(
+        self,
+        cx: &Context<'_>,
+        name: &str,
+        topic: Option<Arc<Topic>>,
+        by_id: bool,
+    ) -> Result<Arc<Topic>, ErrorCode> {
+        if self == Self::NoBroker {
+            return Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED);
+        }
+        if by_id && topic.is_none() {
+            return Err(ErrorCode::UNKNOWN_TOPIC_ID);
+        }
+        if self == Self::Consumer {
+            cx.permit(Operation::Read, ResourceType::Topic, name)?;
+        }
+        topic.ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+    }
 }
 
 fn partition_of(topic: &Result<Arc<Topic>, ErrorCode>, index: i32) -> Result<Arc<Partition>, ErrorCode> {
@@ -347,7 +382,11 @@ impl Wanted {
     }
 
     /// Resolves what a request says of a topic's partitions.
-    fn resolve<'a>(cx: &Context<'_>, asked: &'a FetchTopic<'_>) -> impl Iterator<Item = Self> + use<'a> {
+    fn resolve<'a>(
+        cx: &Context<'_>,
+        reader: Reader,
+        asked: &'a FetchTopic<'_>,
+    ) -> impl Iterator<Item = Self> + use<'a> {
         let by_id = cx.version >= TOPIC_IDS_SINCE;
         let topics = &cx.broker.topics;
         let found = if by_id { topics.by_id(asked.topic_id) } else { topics.by_name(&asked.topic) };
@@ -356,7 +395,7 @@ impl Wanted {
             None => (*asked.topic).into(),
         };
         let topic_id = if by_id { asked.topic_id } else { Uuid::ZERO };
-        let topic = permitted(cx, &name, found, by_id);
+        let topic = reader.permitted(cx, &name, found, by_id);
         asked.partitions.iter().map(move |asked| Self {
             topic: Arc::clone(&name),
             topic_id,

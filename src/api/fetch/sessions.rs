@@ -15,7 +15,7 @@ use quipu_protocol::message::fetch::FetchRequest;
 use quipu_protocol::primitives::Uuid;
 use quipu_storage::{Millis, Offset};
 
-use super::{Found, TOPIC_IDS_SINCE, Wanted, partition_of, permitted};
+use super::{Found, Reader, TOPIC_IDS_SINCE, Wanted, partition_of};
 use crate::api::Context;
 
 /// First version with sessions.
@@ -122,13 +122,14 @@ impl FetchSessions {
         request: &FetchRequest<'_>,
         now: Millis,
     ) -> Result<Opened, ErrorCode> {
+        let reader = Reader::of(cx, request);
         if cx.version < SESSIONS_SINCE {
-            return Ok(Opened::Sessionless(all_wanted(cx, request)));
+            return Ok(Opened::Sessionless(all_wanted(cx, reader, request)));
         }
         match request.session_epoch {
             FINAL_EPOCH | INITIAL_EPOCH => {
                 self.sessions.lock().remove(&request.session_id);
-                let wanted = all_wanted(cx, request);
+                let wanted = all_wanted(cx, reader, request);
                 if request.session_epoch == FINAL_EPOCH || wanted.is_empty() {
                     return Ok(Opened::Sessionless(wanted));
                 }
@@ -137,7 +138,7 @@ impl FetchSessions {
                     None => Ok(Opened::Sessionless(wanted)),
                 }
             }
-            _ => self.resume(cx, request, now),
+            _ => self.resume(cx, reader, request, now),
         }
     }
 
@@ -172,7 +173,13 @@ impl FetchSessions {
         Some(Session { id, is_full: true, state })
     }
 
-    fn resume(&self, cx: &Context<'_>, request: &FetchRequest<'_>, now: Millis) -> Result<Opened, ErrorCode> {
+    fn resume(
+        &self,
+        cx: &Context<'_>,
+        reader: Reader,
+        request: &FetchRequest<'_>,
+        now: Millis,
+    ) -> Result<Opened, ErrorCode> {
         let state = self.sessions.lock().get(&request.session_id).cloned();
         let state = state.ok_or(ErrorCode::FETCH_SESSION_ID_NOT_FOUND)?;
         let wanted = {
@@ -186,7 +193,7 @@ impl FetchSessions {
             // The epoch after the last is 1 again: 0 would open a session.
             session.next_epoch = if session.next_epoch == i32::MAX { 1 } else { session.next_epoch + 1 };
             session.last_used = now;
-            if let Err(code) = session.take_changes(cx, request) {
+            if let Err(code) = session.take_changes(cx, reader, request) {
                 drop(session);
                 self.sessions.lock().remove(&request.session_id);
                 return Err(code);
@@ -197,7 +204,7 @@ impl FetchSessions {
                 self.sessions.lock().remove(&request.session_id);
                 return Ok(Opened::Sessionless(Vec::new()));
             }
-            session.partitions.iter_mut().map(|entry| entry.refreshed(cx)).collect()
+            session.partitions.iter_mut().map(|entry| entry.refreshed(cx, reader)).collect()
         };
         Ok(Opened::Session(wanted, Session { id: request.session_id, is_full: false, state }))
     }
@@ -209,8 +216,13 @@ const SESSION_PARTITIONS_MAX: usize = 200_000;
 impl State {
     /// Takes in what a request adds and forgets. One that adds too much ends the session: the client begins anew, with all
     /// that it wants in one request.
-    fn take_changes(&mut self, cx: &Context<'_>, request: &FetchRequest<'_>) -> Result<(), ErrorCode> {
-        let changes = all_wanted(cx, request);
+    fn take_changes(
+        &mut self,
+        cx: &Context<'_>,
+        reader: Reader,
+        request: &FetchRequest<'_>,
+    ) -> Result<(), ErrorCode> {
+        let changes = all_wanted(cx, reader, request);
         if !changes.is_empty() {
             let mut places: HashMap<(Uuid, String, i32), usize> = self
                 .partitions
@@ -252,7 +264,7 @@ impl State {
 
 impl Entry {
     /// The partition as it is now: what was missing may have been created, what was there may be gone.
-    fn refreshed(&mut self, cx: &Context<'_>) -> Wanted {
+    fn refreshed(&mut self, cx: &Context<'_>, reader: Reader) -> Wanted {
         let wanted = &mut self.wanted;
         let by_id = !wanted.topic_id.is_zero();
         let topic = if by_id {
@@ -264,7 +276,8 @@ impl Entry {
             wanted.topic = Arc::clone(topic.name());
         }
         // Rights may have come and gone as well.
-        wanted.partition = partition_of(&permitted(cx, &wanted.topic, topic, by_id), wanted.index);
+        let topic = reader.permitted(cx, &wanted.topic, topic, by_id);
+        wanted.partition = partition_of(&topic, wanted.index);
         self.wanted.clone()
     }
 }
@@ -311,8 +324,8 @@ impl Session {
     }
 }
 
-fn all_wanted(cx: &Context<'_>, request: &FetchRequest<'_>) -> Vec<Wanted> {
-    request.topics.iter().flat_map(|topic| Wanted::resolve(cx, topic)).collect()
+fn all_wanted(cx: &Context<'_>, reader: Reader, request: &FetchRequest<'_>) -> Vec<Wanted> {
+    request.topics.iter().flat_map(|topic| Wanted::resolve(cx, reader, topic)).collect()
 }
 
 #[cfg(test)]
@@ -351,7 +364,7 @@ mod tests {
         let wanted = |count: usize| {
             let partitions = vec![FetchPartition::default(); count];
             let asked = FetchTopic { topic: "none".into(), partitions, ..Default::default() };
-            Wanted::resolve(&cx, &asked).collect::<Vec<_>>()
+            Wanted::resolve(&cx, Reader::Consumer, &asked).collect::<Vec<_>>()
         };
         let half = wanted(PARTITIONS_MAX / 2);
         assert!(sessions.create(&cx, &half, 0).is_some());
