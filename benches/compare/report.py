@@ -139,7 +139,7 @@ def goals(rows):
                 ours = some["quipu"].get("start_ms", 1e9)
                 out.append(f"  {'met   ' if ours <= bound else 'NOT   '} start, {case}: {ours:.1f} ms (goal ≤ {bound})")
     growth = [(case, rows_of["quipu"]) for (name, case), rows_of in found.items() if name == "W13" and rows_of.get("quipu", {}).get("us_per_op")]
-    for kind in ("produce 4 KiB, 16", "produce 4 KiB, log", "fetch 16 KiB, log"):
+    for kind in ("produce 4 KiB, 16", "produce 4 KiB, log", "fetch 16 KiB, log", "fetch 16 KiB in order, log"):
         for form in ("", ", segments of 1 MiB"):
             some = [row for case, row in growth if case.startswith(kind) and case.endswith("segments of 1 MiB") == bool(form)]
             if len(some) > 1:

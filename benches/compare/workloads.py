@@ -4,11 +4,13 @@
 """
 
 import contextlib
+import itertools
 import mmap
 import os
 import random
 import socket
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -260,8 +262,8 @@ def w13(run):
     100 GiB take too long to write, and more disk than many have. What grows with a log is the number of its segments, and the index of each: so
     one log is of one long segment, and one of as many short ones, of a MiB each, as half a TiB has of the usual size.
 
-    Beside each MiB of requests this process asks the kernel for the same with nothing of a broker: writes as many bytes into a file, or sends as many
-    from a fresh map of the same segments. What new pages cost is chance (the host of a virtual machine may have taken them), so the lower quartile
+    Beside each MiB of requests this process asks the kernel for the same with nothing of a broker: writes as many bytes into as many files in the same
+    turns, or sends as many from a fresh map of the same segments, from as random places or in the same order. What new pages cost is chance (the host of a virtual machine may have taken them), so the lower quartile
     over the MiBs is told beside the mean: it says what a request costs where the pages are at hand."""
     count, many, together = run.scale.growth_requests, wire.batch([b"x" * 100] * 36), 16
     fetched = 16 << 10
@@ -293,26 +295,26 @@ def w13(run):
         }  # fmt: skip
 
     @contextlib.contextmanager
-    def writing(broker):
-        """Writes what as many batches have; tells the processor time of it in µs."""
-        with open(broker.folder / "floor", "wb", 0) as file:
-            os.posix_fallocate(file.fileno(), 0, count * len(many))
-            at, row = 0, [many] * together
+    def writing(broker, files=1, row=together):
+        """Writes what as many batches have, `row` of them into each file in turn; tells the processor time of it in µs."""
+        with contextlib.ExitStack() as stack:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(dir=broker.folder))
+            opened = [stack.enter_context(open(Path(folder) / str(n), "wb", 0)).fileno() for n in range(files)]
+            for file in opened:
+                os.posix_fallocate(file, 0, (count // files + row) * len(many))
+            turns, many_of_row = itertools.count(), [many] * row
 
             def write(batches):
-                nonlocal at
                 before = time.thread_time_ns()
-                for _ in range(0, batches, together):
-                    at += os.pwritev(file.fileno(), row, at)
+                for _ in range(0, batches, row):
+                    turn = next(turns)
+                    os.pwritev(opened[turn % files], many_of_row, turn // files * row * len(many))
                 return (time.thread_time_ns() - before) / 1000
 
-            try:
-                yield write
-            finally:
-                os.unlink(file.name)
+            yield write
 
     @contextlib.contextmanager
-    def sending(broker, began):
+    def sending(broker, began, in_order):
         """Sends as many pieces from the topic's own segments; tells the processor time of that, without taking them."""
         with contextlib.ExitStack() as stack:
             listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
@@ -320,18 +322,24 @@ def w13(run):
             far = stack.enter_context(listener.accept()[0])
             maps = []
             for path in sorted((broker.folder / "data" / "topics").rglob("*.log")):
-                if (size := path.stat().st_size) > 2 * fetched and path.stat().st_mtime >= began:
-                    with open(path, "rb") as file:
-                        maps.append(stack.enter_context(mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ)))
+                # Topics of the cases before may be on their way out.
+                with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+                    told = os.stat(file.fileno())
+                    if told.st_size > 2 * fetched and told.st_mtime >= began:
+                        maps.append(stack.enter_context(mmap.mmap(file.fileno(), told.st_size, prot=mmap.PROT_READ)))
             if not maps:
                 raise clients.Failed("there are no segments")
             taken = bytearray(fetched)
+            one_by_one = itertools.cycle((pages, at) for pages in maps for at in range(0, len(pages) - fetched, fetched))
 
             def send(pieces):
                 spent = 0
                 for _ in range(pieces):
-                    pages = random.choice(maps)
-                    at = random.randrange(len(pages) - fetched)
+                    if in_order:
+                        pages, at = next(one_by_one)
+                    else:
+                        pages = random.choice(maps)
+                        at = random.randrange(len(pages) - fetched)
                     with memoryview(pages) as view, view[at : at + fetched] as piece:
                         before = time.thread_time_ns()
                         near.sendall(piece)
@@ -348,7 +356,7 @@ def w13(run):
     def spread(broker, topic, partitions, row):
         with contextlib.closing(wire.Connection(("127.0.0.1", broker.port))) as connection:
             ask_all(connection, produces(topic, partitions, partitions, 1))
-        with writing(broker) as floor:
+        with writing(broker, partitions, row) as floor:
             return timed(broker, produces(topic, partitions, count, row), floor)
 
     def long(broker, topic, mib, what):
@@ -357,12 +365,15 @@ def w13(run):
         requests = (mib << 20) // len(many)
         with contextlib.closing(wire.Connection(("127.0.0.1", broker.port))) as connection:
             ask_all(connection, produces(topic, 1, requests))
-        if what == "produce":
+        if what == "produce 4 KiB":
             with writing(broker) as floor:
                 return timed(broker, produces(topic, 1, count), floor)
-        last = requests * 36 - 1_000
-        with sending(broker, began) as floor:
-            return timed(broker, [wire.fetch(topic, random.randrange(last), fetched) for _ in range(count // 2)], floor)
+        in_order, last = "in order" in what, requests * 36 - 1_000
+        # As many whole batches as an answer has room for.
+        step = fetched // len(many) * 36
+        offsets = [n % (last // step) * step if in_order else random.randrange(last) for n in range(count // 2)]
+        with sending(broker, began, in_order) as floor:
+            return timed(broker, [wire.fetch(topic, offset, fetched) for offset in offsets], floor)
 
     among = [broker for broker in run.brokers if broker.name == "quipu"]
     for partitions in (1, 10, 100, 1_000):
@@ -371,6 +382,6 @@ def w13(run):
     most = run.scale.growth_mib
     short_segments = {"segment.bytes": 1 << 20}
     sizes = ((1, {}, ""), (64, {}, ""), (most, {}, ""), (1, short_segments, ", segments of 1 MiB"), (most, short_segments, ", segments of 1 MiB"))
-    for what in ("produce 4 KiB", "fetch 16 KiB"):
+    for what in ("produce 4 KiB", "fetch 16 KiB", "fetch 16 KiB in order"):
         for mib, configs, form in sizes:
-            run.each(f"{what}, log of {mib:,} MiB{form}", lambda b, t, m=mib, w=what: long(b, t, m, w.split()[0]), None, among=among, configs=configs)
+            run.each(f"{what}, log of {mib:,} MiB{form}", lambda b, t, m=mib, w=what: long(b, t, m, w), None, among=among, configs=configs)
