@@ -172,7 +172,7 @@ pub fn read_code(error: &ReadError) -> ErrorCode {
     match error {
         ReadError::OutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
         ReadError::Corrupt { .. } => ErrorCode::CORRUPT_MESSAGE,
-        ReadError::Io { .. } => ErrorCode::KAFKA_STORAGE_ERROR,
+        ReadError::Io { .. } | ReadError::NotInMemory => ErrorCode::KAFKA_STORAGE_ERROR,
     }
 }
 

@@ -266,7 +266,10 @@ fn retain(broker: &Broker) {
             if let Err(error) = partition.retain(&policy, now) {
                 tracing::error!(dir = %partition.dir().display(), "cannot delete old segments: {error}");
             }
-            partition.with_open_appender(|appender| appender.expire_producers(idle_since));
+            partition.with_open_appender(|appender| {
+                appender.expire_producers(idle_since);
+                appender.cool_if_idle();
+            });
         }
     }
 }

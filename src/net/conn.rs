@@ -442,6 +442,11 @@ impl Input {
             self.bytes.drain(..self.start);
             self.start = 0;
         }
+        // What a large request has taken goes back with it, also where the next one comes byte by byte.
+        let fair = wanted.max(READ_BUFFER_BYTES);
+        if self.bytes.capacity() > 2 * fair {
+            self.bytes.shrink_to(fair);
+        }
         let have = self.bytes.len();
         let target = wanted.min(have * 2).max(READ_BUFFER_BYTES);
         if self.bytes.capacity() < target {
@@ -544,6 +549,19 @@ mod tests {
         assert!(input.bytes.capacity() <= READ_BUFFER_BYTES, "{}", input.bytes.capacity());
         input.bytes.resize(READ_BUFFER_BYTES, 0);
         input.make_room(100 * 1024 * 1024);
+        assert!(input.bytes.capacity() <= 2 * READ_BUFFER_BYTES, "{}", input.bytes.capacity());
+    }
+
+    #[test]
+    fn memory_goes_with_the_request_that_took_it() {
+        let large = 1 << 20;
+        let mut input = Input { bytes: vec![0; large + 1], start: 0 };
+        input.make_room(large + 1);
+        assert!(input.bytes.capacity() > large, "it is wanted");
+        input.consume(large);
+        // One byte of the next request, and nobody knows yet how long that is.
+        input.make_room(0);
+        assert_eq!(input.pending().len(), 1);
         assert!(input.bytes.capacity() <= 2 * READ_BUFFER_BYTES, "{}", input.bytes.capacity());
     }
 

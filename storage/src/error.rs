@@ -312,6 +312,8 @@ pub enum ReadError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The disk would have to be waited for, which a [reader that does not](crate::Reader::at_once) leaves to others.
+    NotInMemory,
 }
 
 impl fmt::Display for ReadError {
@@ -324,6 +326,7 @@ impl fmt::Display for ReadError {
             Self::Corrupt { path, position, reason } => {
                 write!(f, "{} is corrupt at position {position}: {reason}", path.display())
             }
+            Self::NotInMemory => f.write_str("it is not in memory"),
         }
     }
 }
@@ -335,7 +338,7 @@ impl ReadError {
     /// errors, such as too many open files, say nothing about the data.
     pub fn damage(&self) -> Option<Damage> {
         match self {
-            Self::OutOfRange { .. } => None,
+            Self::OutOfRange { .. } | Self::NotInMemory => None,
             Self::Io { path, source } => is_unreadable(source).then(|| Damage {
                 path: path.clone(),
                 position: 0,

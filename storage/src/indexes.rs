@@ -11,6 +11,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::index::Index;
+use crate::open::LOCK_PATIENCE;
 
 /// Bytes that indexes take at most, but for those in use: those of eight segments of 1 GiB. Kafka has the system map them.
 const BYTES_MAX: usize = 32 << 20;
@@ -58,10 +59,10 @@ impl IndexSlot {
         RwLockReadGuard::try_map(self.index.read(), Option::as_ref).ok()
     }
 
-    /// The same without waiting.
+    /// The same, unless somebody has it for so long that it must be the disk that is waited for.
     pub(crate) fn try_get(&self) -> Option<MappedRwLockReadGuard<'_, Index>> {
         self.used();
-        RwLockReadGuard::try_map(self.index.try_read()?, Option::as_ref).ok()
+        RwLockReadGuard::try_map(self.index.try_read_for(LOCK_PATIENCE)?, Option::as_ref).ok()
     }
 
     /// To put one in place, or to let it grow.

@@ -7,7 +7,8 @@
 //! 2. A file is never shrunk below what was published to readers (sealing trims the reserved space behind it).
 //! 3. Published bytes are never written again; recovery, which may cut, runs before the first map is made.
 //!
-//! A sector that cannot be read has the same effect: what may have left memory is loaded with [`Map::load`] first.
+//! A sector that cannot be read has the same effect: what may have left memory is loaded with [`Map::load`] first, or found
+//! to be there by [`Map::is_resident`].
 //!
 //! That nobody else changes the files is what the lock on the data directory is for.
 #![allow(unsafe_code)]

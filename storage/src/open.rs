@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -15,6 +16,8 @@ use crate::indexes::{IndexSlot, Indexes};
 
 /// Looks per opened segment at most, so that a table full of what may not be closed does not make each opening long.
 const LOOKS_MAX: usize = 64;
+/// How long a lock is waited for by those who do not wait for the disk. Who has it for longer does.
+pub(crate) const LOCK_PATIENCE: Duration = Duration::from_micros(100);
 
 /// A limit on open segments, and on the memory that indexes take. Clones share it; the default is none.
 #[derive(Clone, Debug, Default)]
@@ -126,18 +129,22 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    /// The map, if there is one and nobody is about to make or drop it.
-    pub(crate) fn opened_map(&self) -> Option<Arc<Map>> {
-        self.is_used.store(true, Ordering::Relaxed);
-        self.open.try_lock()?.map.clone()
-    }
-
     /// For whoever needs the file or the map.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Open> {
+        self.used();
+        self.open.lock()
+    }
+
+    /// The same, unless somebody has it for so long that it must be the disk that is waited for.
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, Open>> {
+        self.used();
+        self.open.try_lock_for(LOCK_PATIENCE)
+    }
+
+    fn used(&self) {
         if !self.is_used.load(Ordering::Relaxed) {
             self.is_used.store(true, Ordering::Relaxed);
         }
-        self.open.lock()
     }
 
     /// To be called with the slot locked, when a file was put into it.

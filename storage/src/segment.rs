@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use quipu_protocol::record::{BATCH_HEADER_BYTES, BatchHeader, BatchView};
 
@@ -18,7 +19,7 @@ use crate::error::ReadError;
 use crate::index::{Index, Place};
 use crate::indexes::IndexSlot;
 use crate::marker::Aborted;
-use crate::open::{Open, OpenSegments, Slot};
+use crate::open::{LOCK_PATIENCE, Open, OpenSegments, Slot};
 use crate::scan::next_valid;
 use crate::types::{Millis, Offset};
 
@@ -31,6 +32,8 @@ pub(crate) const DELETED_SUFFIX: &str = ".deleted";
 
 /// How much at the end of a segment that is being appended to is taken to be in memory.
 const HOT_BYTES: u64 = 1024 * 1024;
+/// A position behind all others: nothing of a segment is taken to be in memory.
+const COLD: u64 = u64::MAX;
 /// How much a walk has loaded at once.
 const LOAD_BYTES: u64 = 256 * 1024;
 /// What lies between the place that an index names and the batch that is looked for, more or less.
@@ -63,8 +66,10 @@ pub(crate) struct Segment {
     /// Bytes that readers may see. Stored after they were written.
     published: AtomicU64,
     end_offset: AtomicI64,
-    /// It is being appended to: its newest bytes are in memory.
-    hot: AtomicBool,
+    /// Its newest bytes are in memory if they come after this position, behind which all was written lately.
+    hot_from: AtomicU64,
+    /// Its size at the last look whether it is still being written to.
+    seen_bytes: AtomicU64,
     removed: AtomicBool,
     slot: Arc<Slot>,
     open_segments: OpenSegments,
@@ -112,7 +117,8 @@ impl Segment {
             map_bytes: map_bytes.max(size_bytes),
             published: AtomicU64::new(size_bytes),
             end_offset: AtomicI64::new(end_offset),
-            hot: AtomicBool::new(false),
+            hot_from: AtomicU64::new(COLD),
+            seen_bytes: AtomicU64::new(size_bytes),
             removed: AtomicBool::new(false),
             slot: Arc::default(),
             open_segments: OpenSegments::default(),
@@ -157,7 +163,9 @@ impl Segment {
     /// Shows readers the batch that was written behind the published bytes, then takes it into the index.
     pub(crate) fn publish(&self, header: &BatchHeader) {
         let position = self.published.load(Ordering::Relaxed);
-        self.hot.store(true, Ordering::Relaxed);
+        if self.hot_from.load(Ordering::Relaxed) == COLD {
+            self.hot_from.store(position, Ordering::Relaxed);
+        }
         self.published.store(position + header.size_bytes() as u64, Ordering::Release);
         self.end_offset.store(header.last_offset() + 1, Ordering::Release);
         // Whoever loads the index walks to the published end, and may have met this batch already.
@@ -193,6 +201,18 @@ impl Segment {
             return Ok(Arc::clone(map));
         }
         let file = self.file_in(&mut open).map_err(|source| self.io_error(source))?;
+        let map = Arc::new(file.map(self.map_bytes.max(end)).map_err(|source| self.io_error(source))?);
+        open.map = Some(Arc::clone(&map));
+        Ok(map)
+    }
+
+    /// The same where nobody waits for the disk: of a file that is open.
+    fn map_at_once(&self, end: u64) -> Result<Arc<Map>, ReadError> {
+        let mut open = self.slot.try_lock().ok_or(ReadError::NotInMemory)?;
+        if let Some(map) = open.map.as_ref().filter(|map| map.len() >= end) {
+            return Ok(Arc::clone(map));
+        }
+        let file = open.file.as_ref().ok_or(ReadError::NotInMemory)?;
         let map = Arc::new(file.map(self.map_bytes.max(end)).map_err(|source| self.io_error(source))?);
         open.map = Some(Arc::clone(&map));
         Ok(map)
@@ -256,6 +276,11 @@ impl Segment {
         }
     }
 
+    /// The same, if the list is loaded and nobody changes it.
+    pub(crate) fn aborted_at_once(&self) -> Option<MappedRwLockReadGuard<'_, Vec<Aborted>>> {
+        RwLockReadGuard::try_map(self.aborted.try_read_for(LOCK_PATIENCE)?, Option::as_ref).ok()
+    }
+
     fn load_aborted(&self) -> Result<Vec<Aborted>, ReadError> {
         let path = || self.aborted_path.clone();
         let stored = aborted::read(&*self.disk, &self.aborted_path)
@@ -296,9 +321,15 @@ impl Segment {
         }
     }
 
+    /// The same, if it is loaded and nobody changes it.
+    pub(crate) fn index_at_once(&self) -> Option<MappedRwLockReadGuard<'_, Index>> {
+        self.index.try_get()
+    }
+
     /// Greatest timestamp of the segment. Of an index that is not in memory no more than that is kept: it is asked for of all
     /// segments, again and again.
     pub(crate) fn max_timestamp(&self) -> Result<Millis, ReadError> {
+        self.unless_rotten(())?;
         if let Some(index) = self.index.get() {
             let found = index.max_timestamp();
             drop(index);
@@ -376,26 +407,43 @@ impl Segment {
 
     /// Walks over the headers of the batches from `place`, which must be the start of one, to position `end`.
     pub(crate) fn walk(&self, place: Place, end: u64) -> Result<Walk<'_>, ReadError> {
+        let map = if place.position < end { Some(self.map(end)?) } else { None };
+        Ok(self.walk_over(map, place, end))
+    }
+
+    /// The same, but [`ReadError::NotInMemory`] where it would wait for the disk, and where the bytes are not as they should be.
+    pub(crate) fn walk_at_once(&self, place: Place, end: u64) -> Result<Walk<'_>, ReadError> {
+        let map = if place.position < end { Some(self.map_at_once(end)?) } else { None };
+        Ok(Walk { at_once: true, ..self.walk_over(map, place, end) })
+    }
+
+    fn walk_over(&self, map: Option<Arc<Map>>, place: Place, end: u64) -> Walk<'_> {
         let Place { position, offset } = place;
-        let map = if position < end { Some(self.map(end)?) } else { None };
-        let loaded = self.in_memory(position, end);
-        let ahead = LOAD_BYTES;
-        Ok(Walk {
+        Walk {
             segment: self,
             map,
+            at_once: false,
             position,
             loaded_from: position,
-            loaded,
-            ahead,
+            loaded: self.in_memory(position, end),
+            ahead: LOAD_BYTES,
             previous: place,
             end,
             expected: offset,
-        })
+        }
     }
 
     /// Nothing is appended to it any more: its newest bytes leave memory like others.
     pub(crate) fn cool(&self) {
-        self.hot.store(false, Ordering::Relaxed);
+        self.hot_from.store(COLD, Ordering::Relaxed);
+    }
+
+    /// To be called now and then: what nobody has appended to since the last time may have left memory.
+    pub(crate) fn cool_if_idle(&self) {
+        let size = self.size_bytes();
+        if self.seen_bytes.swap(size, Ordering::Relaxed) == size {
+            self.cool();
+        }
     }
 
     /// It is going to be appended to: its index stays in memory, where alone it is, and grows.
@@ -410,27 +458,10 @@ impl Segment {
         self.open_segments.index_loaded(&self.index, bytes);
     }
 
-    /// How much of a read of `bytes` from `offset` on lies in this segment, if it can be found and read without waiting for
-    /// the disk; perhaps more than that, if all of it can.
-    pub(crate) fn at_hand(&self, offset: Offset, bytes: u64) -> Option<u64> {
-        let size = self.size_bytes();
-        if self.in_memory(0, size) == size {
-            return Some(size);
-        }
-        // Whoever loads the index or opens the file has the lock for as long as that takes.
-        let index = self.index.try_get()?;
-        let position = index.before_offset(offset).position;
-        let end = size.min(position.saturating_add(bytes).saturating_add(SEARCH_BYTES));
-        if self.in_memory(position, end) == end {
-            return Some(end - position);
-        }
-        let map = self.slot.opened_map().filter(|map| map.len() >= end)?;
-        map.is_resident(position..end).then(|| end - position)
-    }
-
     /// Up to where a walk from `position` need not ask the disk for anything.
     fn in_memory(&self, position: u64, end: u64) -> u64 {
-        let is_recent = self.hot.load(Ordering::Relaxed) && position + HOT_BYTES >= self.size_bytes();
+        let is_recent =
+            position >= self.hot_from.load(Ordering::Relaxed) && position + HOT_BYTES >= self.size_bytes();
         if is_recent { end } else { position }
     }
 
@@ -469,11 +500,13 @@ impl Met {
 pub(crate) struct Walk<'a> {
     segment: &'a Segment,
     map: Option<Arc<Map>>,
+    /// Nobody waits for the disk.
+    at_once: bool,
     position: u64,
     /// What lies between these is in memory: the last stretch that was loaded, with what came right before it.
     loaded_from: u64,
     loaded: u64,
-    /// How much is loaded at once.
+    /// How much is loaded together.
     ahead: u64,
     /// The batch before it, which may be the one that led astray.
     previous: Place,
@@ -527,22 +560,46 @@ impl Walk<'_> {
         }
         let Some(map) = &self.map else { return Ok(()) };
         let from = self.loaded.max(self.position);
-        let upto = upto.max(from.saturating_add(self.ahead)).min(self.end);
-        map.load(from..upto).map_err(|source| self.segment.io_error(source))?;
+        let ahead = upto.max(from.saturating_add(self.ahead)).min(self.end);
+        let loaded = match self.load_into(map, from..ahead) {
+            // What is wanted now may be good although something behind it is not.
+            Err(ReadError::Io { .. }) if upto < ahead => {
+                self.load_into(map, from..upto)?;
+                upto
+            }
+            outcome => outcome.map(|()| ahead)?,
+        };
         if from > self.loaded {
             self.loaded_from = from;
         }
-        self.loaded = upto;
+        self.loaded = loaded;
         Ok(())
     }
 
-    /// Has all of `range` in memory. The walk itself needs no more of a batch than its header: the rest of a large one may
-    /// not have been loaded, and whoever is given it must be able to touch it.
-    pub(crate) fn load_all(&self, range: Range<u64>) -> Result<(), ReadError> {
+    /// The bytes of `range`, which the walk has passed, for others to keep. It needs no more of a batch than its header itself:
+    /// the rest of a large one may not have been loaded, and whoever is given it must be able to touch it.
+    pub(crate) fn shared(&self, range: Range<u64>) -> Result<Bytes, ReadError> {
+        self.load_all(range.clone())?;
+        let start = range.start;
+        let slice = self.map.as_ref().and_then(|map| map.shared(range));
+        slice.ok_or_else(|| self.segment.corrupt(start, "the file ends before its batches"))
+    }
+
+    /// Has all of `range` in memory.
+    fn load_all(&self, range: Range<u64>) -> Result<(), ReadError> {
         let Some(map) = &self.map else { return Ok(()) };
         let missing =
             if range.start < self.loaded_from { range } else { range.start.max(self.loaded)..range.end };
-        map.load(missing).map_err(|source| self.segment.io_error(source))
+        self.load_into(map, missing)
+    }
+
+    fn load_into(&self, map: &Map, range: Range<u64>) -> Result<(), ReadError> {
+        if !self.at_once {
+            return map.load(range).map_err(|source| self.segment.io_error(source));
+        }
+        // The system may take a page away between this and the touch, as it may after a load: that is a matter of
+        // microseconds, and of harm only where the disk does not give back what it gave before.
+        if map.is_resident(range) { Ok(()) } else { Err(ReadError::NotInMemory) }
     }
 
     /// Passes batches as [`Walk::next`] would, with the same checks but without telling of each: those that end in front
@@ -572,9 +629,10 @@ impl Walk<'_> {
         }
     }
 
-    /// Goes on behind damage: at the next batch that is whole, unless that begins behind `offset`. False if it does.
+    /// Goes on behind damage: at the next batch that is whole, unless that begins behind `offset`. False if it does, or if
+    /// that would take long and nobody waits.
     pub(crate) fn pass_damage(&mut self, offset: Offset) -> bool {
-        let Some(map) = &self.map else { return false };
+        let Some(map) = self.map.as_ref().filter(|_| !self.at_once) else { return false };
         if map.load(self.previous.position..self.end).is_err() {
             return false;
         }

@@ -2,9 +2,11 @@
 //!
 //! Versions 4–18: 5 carries the log start, 7 sessions (KIP-227), 9 and 12 leader epochs and divergence (KIP-320,
 //! KIP-595), 13 topic ids (KIP-516), 15 replica state (KIP-903). There are no followers here: who says to be one reads as
-//! a consumer, but needs another broker's right to the cluster for it, as in Kafka, and none to topics. Answers are slices of the mapped segments: whole batches,
-//! the first one even when it is larger than the limit. Too little to read: register as a waiter first, look
-//! again, then sleep until woken or the deadline.
+//! a consumer, but needs another broker's right to the cluster for it, as in Kafka, and none to topics.
+//!
+//! Answers are slices of the mapped segments: whole batches, the first one even when it is larger than the limit. What is
+//! not in memory is read elsewhere, so that nobody else whom this thread serves waits for the disk. Too little to read:
+//! register as a waiter first, look again, then sleep until woken or the deadline.
 
 pub mod sessions;
 
@@ -20,6 +22,7 @@ use quipu_protocol::primitives::{Records, Str, Uuid};
 use quipu_storage::{Aborted, Millis, Offset, ReadError};
 
 use super::Context;
+use crate::broker::Broker;
 use crate::security::acl::{Operation, ResourceType};
 use crate::topic::wait::{Place, Waiter};
 use crate::topic::{LEADER_EPOCH, Partition, Topic};
@@ -76,26 +79,19 @@ pub async fn fetch<'a>(cx: &Context<'_>, request: FetchRequest<'a>) -> FetchResp
     let min_bytes = (request.min_bytes.max(0) as usize).min(limit);
     let deadline = broker.clock.monotonic_ms() + Millis::from(request.max_wait_ms.max(0));
 
-    let (isolation_level, now) = (request.isolation_level, broker.clock.now_ms());
-    let mut reading = Reading::new(isolation_level, limit);
-    let is_done = reading.go_on(&wanted, now, |wanted, bytes| wanted.is_at_hand(bytes, now));
-    let (wanted, mut found) = if is_done {
-        (wanted, reading.found)
-    } else {
-        // Others are served by this thread who want nothing from the disk.
-        let read = broker.aside(move |_| {
-            reading.go_on(&wanted, now, |_, _| true);
-            Ok((wanted, reading.found))
-        });
-        match read.await {
-            Ok(read) => read,
-            Err(refused) => return FetchResponse { error_code: refused.code, ..Default::default() },
-        }
-    };
-    if request.max_wait_ms > 0 && is_too_little(&wanted, &found, min_bytes) {
-        found =
-            wait_for_more(cx, &wanted, request.isolation_level, (limit, min_bytes), deadline, found).await;
+    let isolation_level = request.isolation_level;
+    let mut read = read_all(broker, &wanted, isolation_level, limit).await;
+    if let Ok(found) = &mut read
+        && request.max_wait_ms > 0
+        && is_too_little(&wanted, found, min_bytes)
+    {
+        let first = std::mem::take(found);
+        read = wait_for_more(cx, &wanted, isolation_level, (limit, min_bytes), deadline, first).await;
     }
+    let found = match read {
+        Ok(found) => found,
+        Err(code) => return FetchResponse { error_code: code, ..Default::default() },
+    };
     let read: usize = found.iter().map(|f| f.bytes).sum();
     broker.metrics.fetched(read as u64);
     respond(cx, wanted, found, session)
@@ -117,7 +113,7 @@ async fn wait_for_more(
     (limit, min_bytes): (usize, usize),
     deadline: Millis,
     mut found: Vec<Found>,
-) -> Vec<Found> {
+) -> Result<Vec<Found>, ErrorCode> {
     let missing = |found: &[Found]| min_bytes as i64 - found.iter().map(|f| f.bytes as i64).sum::<i64>();
     let waiter = Waiter::new(missing(&found));
     let places: Option<Vec<Place<'_>>> = wanted
@@ -126,7 +122,7 @@ async fn wait_for_more(
         .map(|p| p.waiters.register(&waiter))
         .collect();
     if places.is_none() {
-        return found;
+        return Ok(found);
     }
     let mut stopping = cx.broker.stopping();
     loop {
@@ -134,9 +130,9 @@ async fn wait_for_more(
         // one before, some of it may have come before the arming and not be counted: arm and look once more.
         let before = missing(&found);
         waiter.rearm(before);
-        found = read_all(wanted, isolation_level, limit, cx.broker.clock.now_ms());
+        found = read_all(cx.broker, wanted, isolation_level, limit).await?;
         if !is_too_little(wanted, &found, min_bytes) {
-            return found;
+            return Ok(found);
         }
         if missing(&found) < before {
             continue;
@@ -144,18 +140,39 @@ async fn wait_for_more(
         tokio::select! {
             () = waiter.woken() => {}
             () = cx.broker.clock.sleep_until(deadline) => {
-                return read_all(wanted, isolation_level, limit, cx.broker.clock.now_ms());
+                return read_all(cx.broker, wanted, isolation_level, limit).await;
             }
-            _ = stopping.wait_for(|stop| *stop) => return found,
+            _ = stopping.wait_for(|stop| *stop) => return Ok(found),
         }
     }
 }
 
 /// Reads every partition once, in order, within `limit` bytes.
-fn read_all(wanted: &[Wanted], isolation_level: i8, limit: usize, now: Millis) -> Vec<Found> {
+async fn read_all(
+    broker: &Arc<Broker>,
+    wanted: &[Wanted],
+    isolation_level: i8,
+    limit: usize,
+) -> Result<Vec<Found>, ErrorCode> {
+    let now = broker.clock.now_ms();
     let mut reading = Reading::new(isolation_level, limit);
-    reading.go_on(wanted, now, |_, _| true);
-    reading.found
+    if reading.go_on(wanted, now, Patience::None) {
+        return Ok(reading.found);
+    }
+    // Others are served by this thread who want nothing from the disk.
+    let wanted = wanted.to_vec();
+    let read = broker.aside(move |_| {
+        reading.go_on(&wanted, now, Patience::ForTheDisk);
+        Ok(reading.found)
+    });
+    read.await.map_err(|refused| refused.code)
+}
+
+/// What may be waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Patience {
+    None,
+    ForTheDisk,
 }
 
 /// How far the partitions of a request have been read, in order. The first that has data gives at least one batch.
@@ -171,16 +188,17 @@ impl Reading {
         Self { isolation_level, room: limit, nothing_yet: true, found: Vec::new() }
     }
 
-    /// Reads the partitions that are left, up to the first that `may` says no to, which is told how many bytes would be
-    /// read of it. True when all are read.
-    fn go_on(&mut self, wanted: &[Wanted], now: Millis, may: impl Fn(&Wanted, usize) -> bool) -> bool {
+    /// Reads the partitions that are left, up to the first that would have to be waited for. True when all are read.
+    fn go_on(&mut self, wanted: &[Wanted], now: Millis, patience: Patience) -> bool {
         self.found.reserve_exact(wanted.len() - self.found.len());
         for wanted in &wanted[self.found.len()..] {
             let bytes = self.room.min(wanted.max_bytes);
-            if !may(wanted, bytes) {
-                return false;
-            }
-            let found = read_one(wanted, self.isolation_level, bytes, self.nothing_yet, now);
+            let read = wanted.read(self.isolation_level, bytes, self.nothing_yet, now, patience);
+            let found = match read {
+                Ok(found) => found,
+                Err(Unread::Refused(code)) => wanted.refused(code),
+                Err(Unread::NotInMemory) => return false,
+            };
             self.room = self.room.saturating_sub(found.bytes);
             self.nothing_yet &= found.bytes == 0;
             self.found.push(found);
@@ -189,88 +207,90 @@ impl Reading {
     }
 }
 
-fn read_one(
-    wanted: &Wanted,
-    isolation_level: i8,
-    max_bytes: usize,
-    at_least_one: bool,
-    now: Millis,
-) -> Found {
-    // Kafka lists no transactions where there is no partition, and has no list where reading one failed.
-    let aborted = wanted.partition.is_err().then(Vec::new);
-    try_read(wanted, isolation_level, max_bytes, at_least_one, now).unwrap_or_else(|code| Found {
-        error_code: code,
-        high_watermark: -1,
-        last_stable_offset: -1,
-        log_start_offset: -1,
-        diverging_epoch: None,
-        aborted,
-        slices: Vec::new(),
-        bytes: 0,
-    })
+/// Why nothing was read of a partition.
+enum Unread {
+    Refused(ErrorCode),
+    NotInMemory,
 }
 
-fn try_read(
-    wanted: &Wanted,
-    isolation_level: i8,
-    max_bytes: usize,
-    at_least_one: bool,
-    now: Millis,
-) -> Result<Found, ErrorCode> {
-    let partition = wanted.partition.as_ref().map_err(|code| *code)?;
-    check_leader_epoch(wanted.current_leader_epoch)?;
-    let high_watermark = partition.high_watermark(now)?;
-    let reader = partition.reader(now)?;
-    let last_stable_offset = reader.last_stable_offset(high_watermark);
-    let is_committed = isolation_level == READ_COMMITTED;
-    let upto = if is_committed { last_stable_offset } else { high_watermark };
-    let mut found = Found {
-        error_code: ErrorCode::NONE,
-        high_watermark,
-        last_stable_offset,
-        log_start_offset: reader.log_start_offset(),
-        diverging_epoch: None,
-        aborted: is_committed.then(Vec::new),
-        slices: Vec::new(),
-        bytes: 0,
-    };
-    if wanted.last_fetched_epoch > LEADER_EPOCH {
-        // Nobody has ever led in that epoch: nothing can be said of what was read in it.
-        return Err(ErrorCode::OFFSET_OUT_OF_RANGE);
+impl From<ErrorCode> for Unread {
+    fn from(code: ErrorCode) -> Self {
+        Self::Refused(code)
     }
-    if wanted.last_fetched_epoch >= 0 && wanted.fetch_offset > high_watermark {
-        // The client has read what this log does not have (KIP-595): tell where the two part.
-        found.diverging_epoch = Some(EpochEndOffset { epoch: LEADER_EPOCH, end_offset: high_watermark });
-        return Ok(found);
-    }
-    match reader.read(wanted.fetch_offset, max_bytes, upto, at_least_one) {
-        Ok(read) => {
-            if is_committed && !read.slices.is_empty() {
-                // Asked for after the last stable offset: whatever has ended below it is listed.
-                found.aborted = Some(aborted(partition, wanted.fetch_offset, read.next_offset, now)?);
-            }
-            found.bytes = read.slices.iter().map(Bytes::len).sum();
-            found.slices = read.slices;
+}
+
+impl Wanted {
+    fn refused(&self, error_code: ErrorCode) -> Found {
+        Found {
+            error_code,
+            high_watermark: -1,
+            last_stable_offset: -1,
+            log_start_offset: -1,
+            diverging_epoch: None,
+            // Kafka lists no transactions where there is no partition, and has no list where reading one failed.
+            aborted: self.partition.is_err().then(Vec::new),
+            slices: Vec::new(),
+            bytes: 0,
         }
-        Err(ReadError::OutOfRange { .. }) => return Err(ErrorCode::OFFSET_OUT_OF_RANGE),
-        Err(error) => return Err(partition.read_failed(&error)),
     }
-    Ok(found)
-}
 
-/// T9: the aborted transactions whose records a consumer of committed records has to pass over in what it reads.
-fn aborted(
-    partition: &Partition,
-    from: Offset,
-    upto: Offset,
-    now: Millis,
-) -> Result<Vec<AbortedTransaction>, ErrorCode> {
-    let listed = partition.reader(now)?.aborted(from, upto).map_err(|error| partition.read_failed(&error))?;
-    let told = |aborted: Aborted| AbortedTransaction {
-        producer_id: aborted.producer_id,
-        first_offset: aborted.first_offset,
-    };
-    Ok(listed.into_iter().map(told).collect())
+    fn read(
+        &self,
+        isolation_level: i8,
+        max_bytes: usize,
+        at_least_one: bool,
+        now: Millis,
+        patience: Patience,
+    ) -> Result<Found, Unread> {
+        let partition = self.partition.as_ref().map_err(|code| *code)?;
+        check_leader_epoch(self.current_leader_epoch)?;
+        if patience == Patience::None && !partition.is_open() {
+            return Err(Unread::NotInMemory);
+        }
+        let high_watermark = partition.high_watermark(now)?;
+        let reader = partition.reader(now)?;
+        let reader = if patience == Patience::None { reader.at_once() } else { reader.clone() };
+        let unread = |error: ReadError| match error {
+            ReadError::NotInMemory => Unread::NotInMemory,
+            ReadError::OutOfRange { .. } => Unread::Refused(ErrorCode::OFFSET_OUT_OF_RANGE),
+            error => Unread::Refused(partition.read_failed(&error)),
+        };
+        let last_stable_offset = reader.last_stable_offset(high_watermark);
+        let is_committed = isolation_level == READ_COMMITTED;
+        let upto = if is_committed { last_stable_offset } else { high_watermark };
+        let mut found = Found {
+            error_code: ErrorCode::NONE,
+            high_watermark,
+            last_stable_offset,
+            log_start_offset: reader.log_start_offset(),
+            diverging_epoch: None,
+            aborted: is_committed.then(Vec::new),
+            slices: Vec::new(),
+            bytes: 0,
+        };
+        if self.last_fetched_epoch > LEADER_EPOCH {
+            // Nobody has ever led in that epoch: nothing can be said of what was read in it.
+            return Err(ErrorCode::OFFSET_OUT_OF_RANGE.into());
+        }
+        if self.last_fetched_epoch >= 0 && self.fetch_offset > high_watermark {
+            // The client has read what this log does not have (KIP-595): tell where the two part.
+            found.diverging_epoch = Some(EpochEndOffset { epoch: LEADER_EPOCH, end_offset: high_watermark });
+            return Ok(found);
+        }
+        let read = reader.read(self.fetch_offset, max_bytes, upto, at_least_one).map_err(unread)?;
+        if is_committed && !read.slices.is_empty() {
+            // Asked for after the last stable offset: whatever has ended below it is listed (T9).
+            let listed = reader.aborted(self.fetch_offset, read.next_offset).map_err(unread)?;
+            let told = |aborted: Aborted| AbortedTransaction {
+                producer_id: aborted.producer_id,
+                first_offset: aborted.first_offset,
+            };
+            found.aborted = Some(listed.into_iter().map(told).collect());
+        }
+        found.bytes = read.slices.iter().map(Bytes::len).sum();
+        found.slices = read.slices;
+        Ok(found)
+    }
 }
 
 /// KIP-320: a client whose metadata is newer or older than ours must refresh it.
@@ -374,13 +394,6 @@ fn partition_of(topic: &Result<Arc<Topic>, ErrorCode>, index: i32) -> Result<Arc
 }
 
 impl Wanted {
-    /// Whether reading so much of it waits for no disk.
-    fn is_at_hand(&self, bytes: usize, now: Millis) -> bool {
-        let Ok(partition) = &self.partition else { return true };
-        partition.is_open()
-            && partition.reader(now).is_ok_and(|reader| reader.is_at_hand(self.fetch_offset, bytes))
-    }
-
     /// Resolves what a request says of a topic's partitions.
     fn resolve<'a>(
         cx: &Context<'_>,

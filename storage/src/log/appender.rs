@@ -541,6 +541,11 @@ impl Appender {
         expired
     }
 
+    /// To be called now and then: no longer takes the newest records to be in memory if none has come since the last time.
+    pub fn cool_if_idle(&self) {
+        self.active.segment.cool_if_idle();
+    }
+
     /// What is remembered about producers, in no order.
     pub fn producers(&self) -> impl Iterator<Item = (ProducerId, &ProducerState)> {
         self.producers.iter()

@@ -15,11 +15,12 @@ use crate::types::{Millis, NO_TIMESTAMP, Offset};
 
 /// Reads a log. Clones are cheap and independent; none takes a lock that is held during a write.
 ///
-/// Bytes are given out as slices of the segments' maps. Touching a page that is not in the page cache makes the thread
-/// wait for the disk, so cold data belongs on a thread that may wait.
+/// Bytes are given out as slices of the segments' maps. What is not in memory makes the thread wait for the disk; whoever
+/// must not wait asks a reader [at once](Reader::at_once), and has one that waits do elsewhere what that one leaves.
 #[derive(Clone, Debug)]
 pub struct Reader {
     pub(super) shared: Arc<Shared>,
+    at_once: bool,
 }
 
 /// What was read: whole batches, as stored.
@@ -51,7 +52,13 @@ impl ReadSlices {
 
 impl Reader {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+        Self { shared, at_once: false }
+    }
+
+    /// A reader whose [`read`](Reader::read) and [`aborted`](Reader::aborted) wait for no disk: [`ReadError::NotInMemory`] where
+    /// they would have to, and where they would tell of damage.
+    pub fn at_once(&self) -> Self {
+        Self { at_once: true, ..self.clone() }
     }
 
     /// Offset of the first record that may be read.
@@ -85,7 +92,11 @@ impl Reader {
             let holder = segments.partition_point(|segment| segment.base_offset() <= from).saturating_sub(1);
             let mut found = Vec::new();
             for at in holder..segments.len() {
-                let list = self.shared.aborted(&segments, at)?;
+                let list = if self.at_once {
+                    segments[at].aborted_at_once().ok_or(ReadError::NotInMemory)?
+                } else {
+                    self.shared.aborted(&segments, at)?
+                };
                 let behind = list.partition_point(|aborted| aborted.last_offset < from);
                 for aborted in &list[behind..] {
                     if aborted.first_offset < upto {
@@ -155,16 +166,11 @@ impl Reader {
                     break;
                 }
                 let budget = max_bytes - out.size_bytes.min(max_bytes);
-                let span =
-                    span(segment, out.next_offset, budget as u64, upto, at_least_one && out.is_empty());
+                let at_least_one = at_least_one && out.is_empty();
+                let span = self.span(segment, out.next_offset, budget as u64, upto, at_least_one);
                 // What comes before damage is handed out; who asks for what comes next is told.
                 let Some(span) = or_stop(span, &out)? else { break };
-                if let Some((start, end)) = span.found {
-                    let slice = segment.map(end).and_then(|map| {
-                        let slice = map.shared(start..end);
-                        slice.ok_or_else(|| segment.corrupt(start, "the file ends before its batches"))
-                    });
-                    let Some(slice) = or_stop(slice, &out)? else { break };
+                if let Some(slice) = span.found {
                     out.size_bytes += slice.len();
                     out.slices.push(slice);
                     out.next_offset = span.next_offset;
@@ -175,25 +181,6 @@ impl Reader {
             }
             Ok(out)
         })
-    }
-
-    /// Whether a [`Reader::read`] of as much finds all of it in memory. Otherwise it may wait for the disk, and whoever must
-    /// not wait has it done elsewhere. Waits for nobody, and costs next to nothing for what was written last.
-    pub fn is_at_hand(&self, from: Offset, max_bytes: usize) -> bool {
-        if max_bytes == 0 || from >= self.end_offset() {
-            return true;
-        }
-        let segments = self.shared.segments();
-        let holder = segments.partition_point(|segment| segment.base_offset() <= from).saturating_sub(1);
-        let mut left = max_bytes as u64;
-        for segment in &segments[holder..] {
-            let Some(bytes) = segment.at_hand(from, left) else { return false };
-            left = left.saturating_sub(bytes);
-            if left == 0 {
-                break;
-            }
-        }
-        true
     }
 
     /// The first record below `upto` with a timestamp of `timestamp` or later: its offset and timestamp (S1). Exact, also
@@ -271,6 +258,8 @@ impl Reader {
             let segments = self.shared.segments();
             match read() {
                 Err(ReadError::Io { .. }) if segments.iter().any(|segment| segment.is_removed()) => {}
+                // It may be none to whoever takes the time to look closely.
+                Err(ReadError::Corrupt { .. }) if self.at_once => return Err(ReadError::NotInMemory),
                 other => return other,
             }
         }
@@ -286,84 +275,100 @@ fn up_to(segments: &[Arc<Segment>], upto: Offset) -> impl Iterator<Item = (&Arc<
 
 /// The part of a segment that answers a read.
 struct Span {
-    found: Option<(u64, u64)>,
+    found: Option<Bytes>,
     next_offset: Offset,
     /// The answer may go on in the next segment.
     exhausted: bool,
 }
 
-fn span(
-    segment: &Segment,
-    from: Offset,
-    budget: u64,
-    upto: Offset,
-    at_least_one: bool,
-) -> Result<Span, ReadError> {
-    // In this order: the bytes up to any end that was seen are there.
-    let end_offset = segment.end_offset();
-    let size = segment.size_bytes();
-    let place = segment.index_as_far_as_possible()?.before_offset(from);
-    let mut walk = segment.walk(place, size)?.for_bytes(budget);
-    'search: loop {
-        let first = loop {
-            match walk.next() {
-                Ok(None) if from < end_offset && !crate::planted::planted("lost-records-passed-over") => {
-                    return Err(segment.lost(from));
-                }
-                Ok(None) => return Ok(Span { found: None, next_offset: from, exhausted: true }),
-                Ok(Some(met)) if met.header.last_offset() >= from => break met,
-                Ok(Some(_)) => {}
-                Err(error) if !walk.pass_damage(from) => return Err(error),
-                Err(_) => {}
-            }
+impl Reader {
+    fn span(
+        &self,
+        segment: &Segment,
+        from: Offset,
+        budget: u64,
+        upto: Offset,
+        at_least_one: bool,
+    ) -> Result<Span, ReadError> {
+        // In this order: the bytes up to any end that was seen are there.
+        let end_offset = segment.end_offset();
+        let size = segment.size_bytes();
+        let walk = if self.at_once {
+            let place = segment.index_at_once().ok_or(ReadError::NotInMemory)?.before_offset(from);
+            segment.walk_at_once(place, size)?
+        } else {
+            let place = segment.index_as_far_as_possible()?.before_offset(from);
+            segment.walk(place, size)?
         };
-        if first.header.last_offset() >= end_offset {
-            // It holds an offset that was published, so all of it was.
-            if walk.pass_damage(from) {
-                continue 'search;
-            }
-            return Err(segment.corrupt(first.position, "the batch reaches beyond the segment's offsets"));
-        }
-        let fits = first.header.size_bytes() as u64 <= budget || at_least_one;
-        if first.header.last_offset() >= upto || !fits {
-            return Ok(Span { found: None, next_offset: from, exhausted: false });
-        }
-        let limit = first.position.saturating_add(budget).min(size);
-        let (mut last, mut whole) = (first, None);
-        walk.pass_good(limit, upto);
-        // Each header is looked at: what is handed out are the batches that were written here, as far as that shows.
-        let exhausted = loop {
-            match walk.next() {
-                Ok(Some(met)) if met.end() <= limit && met.header.last_offset() < upto => {
-                    whole = Some(last);
-                    last = met;
+        let mut walk = walk.for_bytes(budget);
+        'search: loop {
+            let first = loop {
+                match walk.next() {
+                    Ok(None) if from < end_offset && !crate::planted::planted("lost-records-passed-over") => {
+                        return Err(segment.lost(from));
+                    }
+                    Ok(None) => return Ok(Span { found: None, next_offset: from, exhausted: true }),
+                    Ok(Some(met)) if met.header.last_offset() >= from => break met,
+                    Ok(Some(_)) => {}
+                    Err(error) if !walk.pass_damage(from) => return Err(error),
+                    Err(_) => {}
                 }
-                Ok(None) => break last.header.last_offset() + 1 >= end_offset,
-                Ok(Some(_)) => break false,
-                Err(error) => {
-                    // The header before it may be what led astray.
-                    if walk.is_whole(&last) {
+            };
+            if first.header.last_offset() >= end_offset {
+                // It holds an offset that was published, so all of it was.
+                if walk.pass_damage(from) {
+                    continue 'search;
+                }
+                return Err(segment.corrupt(first.position, "the batch reaches beyond the segment's offsets"));
+            }
+            let fits = first.header.size_bytes() as u64 <= budget || at_least_one;
+            if first.header.last_offset() >= upto || !fits {
+                return Ok(Span { found: None, next_offset: from, exhausted: false });
+            }
+            let limit = first.position.saturating_add(budget).min(size);
+            let (mut last, mut whole) = (first, None);
+            walk.pass_good(limit, upto);
+            // Each header is looked at: what is handed out are the batches that were written here, as far as that shows.
+            let mut exhausted = loop {
+                match walk.next() {
+                    Ok(Some(met)) if met.end() <= limit && met.header.last_offset() < upto => {
+                        whole = Some(last);
+                        last = met;
+                    }
+                    Ok(None) => break last.header.last_offset() + 1 >= end_offset,
+                    Ok(Some(_)) => break false,
+                    Err(error @ ReadError::NotInMemory) => return Err(error),
+                    Err(error) => {
+                        // The header before it may be what led astray.
+                        if walk.is_whole(&last) {
+                            break false;
+                        }
+                        match whole {
+                            Some(whole) => last = whole,
+                            None if walk.pass_damage(from) => continue 'search,
+                            None => return Err(error),
+                        }
                         break false;
                     }
-                    match whole {
-                        Some(whole) => last = whole,
-                        None if walk.pass_damage(from) => continue 'search,
-                        None => return Err(error),
-                    }
-                    break false;
                 }
-            }
-        };
-        walk.load_all(first.position..last.end())?;
-        let next_offset = last.header.last_offset() + 1;
-        return Ok(Span { found: Some((first.position, last.end())), next_offset, exhausted });
+            };
+            let found = match walk.shared(first.position..last.end()) {
+                // A sector further back cannot be read: what comes before it can.
+                Err(ReadError::Io { .. }) if last.position > first.position => {
+                    (last, exhausted) = (first, false);
+                    walk.shared(first.position..first.end())?
+                }
+                found => found?,
+            };
+            return Ok(Span { found: Some(found), next_offset: last.header.last_offset() + 1, exhausted });
+        }
     }
 }
 
 /// Nothing, where an error stands behind something that can be handed out.
 fn or_stop<T>(found: Result<T, ReadError>, out: &ReadSlices) -> Result<Option<T>, ReadError> {
     match found {
-        Err(_) if !out.is_empty() => Ok(None),
+        Err(error) if !out.is_empty() && !matches!(error, ReadError::NotInMemory) => Ok(None),
         other => other.map(Some),
     }
 }
