@@ -60,13 +60,14 @@ impl Consumer {
     ) -> Result<(JoinReply, Option<MemberId>), JoinReply> {
         let is_first = request.member_id.is_empty();
         let id = if is_first { &request.fresh_id } else { &request.member_id };
-        let refuse = |error| JoinReply::refuse(error, request.member_id.clone());
+        // Kafka throws here, and then names no member, not even one that named itself.
+        let refuse = |error| JoinReply::refuse(error, "".into());
         if settings.migration == Migration::Disabled {
             return Err(refuse(ErrorCode::INCONSISTENT_GROUP_PROTOCOL));
         }
         let limit = settings.consumer_members_max.min(GroupSettings::MEMBERS_MAX);
         if self.members.len() >= limit && !self.members.contains_key(id) {
-            return Err(JoinReply::refuse(ErrorCode::GROUP_MAX_SIZE_REACHED, "".into()));
+            return Err(refuse(ErrorCode::GROUP_MAX_SIZE_REACHED));
         }
         if !self.supports(request) {
             return Err(refuse(ErrorCode::INCONSISTENT_GROUP_PROTOCOL));
