@@ -57,14 +57,14 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Starts `quipu serve` over a new directory in `folder`.
+/// Starts `quipu serve` over a new directory in `folder`, told `with`, too.
 ///
 /// # Errors
 /// It ends before it listens.
-pub fn quipu(binary: &Path, folder: &Path) -> Result<Broker, String> {
+pub fn quipu(binary: &Path, folder: &Path, with: Option<&str>) -> Result<Broker, String> {
     let mut command = Command::new(binary);
     command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(folder.join("quipu"));
-    for setting in SETTINGS {
+    for setting in SETTINGS.into_iter().chain(with) {
         command.args(["--override", setting]);
     }
     let log = File::create(folder.join("quipu.log")).map_err(|error| error.to_string())?;
@@ -97,11 +97,11 @@ fn free_port(from: u16) -> Result<u16, String> {
     (from..32_000).find(free).ok_or_else(|| "no free port".to_owned())
 }
 
-/// Starts a real Apache Kafka over a new directory in `folder`.
+/// Starts a real Apache Kafka over a new directory in `folder`, told `with`, too.
 ///
 /// # Errors
 /// It ends, or does not come up in time.
-pub fn kafka(folder: &Path) -> Result<Broker, String> {
+pub fn kafka(folder: &Path, with: Option<&str>) -> Result<Broker, String> {
     // Spread, so that two runs at a time do not choose the same.
     let port = free_port(20_000 + (std::process::id() % 5_000) as u16 * 2)?;
     let controller = free_port(port + 1)?;
@@ -112,7 +112,7 @@ pub fn kafka(folder: &Path) -> Result<Broker, String> {
         .arg(format!("listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}"))
         .arg(format!("advertised.listeners=PLAINTEXT://127.0.0.1:{port}"))
         .arg(format!("controller.quorum.voters=0@127.0.0.1:{controller}"))
-        .args(SETTINGS)
+        .args(SETTINGS.into_iter().chain(with))
         .stdin(Stdio::null())
         .stdout(log.try_clone().map_err(|error| error.to_string())?)
         .stderr(log)

@@ -11,6 +11,8 @@
 //! there that explains nothing any more fails the run, too. So does an API that both brokers announce and that no
 //! scenario asks in its lowest and its highest common version. What is masked because it must differ: [`transcript`].
 //!
+//! Scenarios that want brokers with a setting of their own are played last, on those; not on brokers that already run.
+//!
 //! A scenario with differences that are not known is played again, with more time for Kafka to spread what was changed
 //! within itself; those that needed it are named.
 
@@ -105,58 +107,95 @@ struct Outcome {
 fn run() -> Result<bool, String> {
     let arguments = arguments()?;
     let began = Instant::now();
-    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let (kafka, quipu) = std::thread::scope(|scope| {
-        let kafka = scope.spawn(|| match &arguments.kafka_at {
-            Some(address) => Ok((address.clone(), None)),
-            None => brokers::kafka(folder.path()).map(|broker| (broker.address.clone(), Some(broker))),
-        });
-        let quipu = match &arguments.quipu_at {
-            Some(address) => Ok((address.clone(), None)),
-            None => brokers::quipu(&arguments.quipu, folder.path())
-                .map(|broker| (broker.address.clone(), Some(broker))),
-        };
-        (kafka.join().unwrap_or_else(|_| Err("the thread that starts Kafka panicked".into())), quipu)
-    });
-    let ((kafka_at, _kafka), (quipu_at, _quipu)) = (kafka?, quipu?);
-    let kafka = Side { address: kafka_at, planted: None };
-    let quipu = Side { address: quipu_at, planted: arguments.planted };
-
-    let (theirs, ours) = (announced(&kafka)?, announced(&quipu)?);
-    let common = common(&theirs, &ours);
-    for side in [&kafka, &quipu] {
-        warm_up(side, &common)?;
-    }
+    let pair = Pair::start(&arguments, None)?;
     println!("both brokers answer after {:.1} s", began.elapsed().as_secs_f64());
 
-    let scenarios = scenarios(&common, &arguments.only)?;
+    let common = &pair.common;
+    let mut scenarios = scenarios(common, &arguments.only)?;
+    if arguments.kafka_at.is_some() || arguments.quipu_at.is_some() {
+        scenarios.retain(|scenario| scenario.with.is_none());
+    }
     let unique = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let known_text = fs::read_to_string(here("differences.txt")).map_err(|error| error.to_string())?;
     let known = Mutex::new(known::parse(&known_text)?);
     let outcomes = Mutex::new(Vec::new());
-    let game = |index: usize, scenario: &Scenario| {
-        let outcome = compare(index, scenario, &kafka, &quipu, &common, unique, arguments.print, &known);
+    let game = |index: usize, scenario: &Scenario, pair: &Pair| {
+        let outcome =
+            compare(index, scenario, &pair.kafka, &pair.quipu, common, unique, arguments.print, &known);
         outcomes.lock().unwrap_or_else(|error| error.into_inner()).push(outcome);
     };
-    let (alone, together): (Vec<_>, Vec<_>) =
-        scenarios.iter().enumerate().partition(|(_, scenario)| scenario.alone);
+    let (elsewhere, here): (Vec<_>, Vec<_>) =
+        scenarios.iter().enumerate().partition(|(_, scenario)| scenario.with.is_some());
+    let (alone, together): (Vec<_>, Vec<_>) = here.into_iter().partition(|(_, scenario)| scenario.alone);
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..if arguments.print { 1 } else { THREADS } {
             scope.spawn(|| {
                 while let Some((index, scenario)) = together.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    game(*index, scenario);
+                    game(*index, scenario, &pair);
                 }
             });
         }
     });
     for (index, scenario) in alone {
-        game(index, scenario);
+        game(index, scenario, &pair);
+    }
+    let ours = pair.ours.clone();
+    let mut by_setting: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (index, scenario) in elsewhere {
+        by_setting.entry(scenario.with.as_deref()).or_default().push((index, scenario));
+    }
+    for (with, scenarios) in by_setting {
+        let pair = Pair::start(&arguments, with)?;
+        for (index, scenario) in scenarios {
+            game(index, scenario, &pair);
+        }
     }
     let known = known.into_inner().unwrap_or_else(|error| error.into_inner());
     let outcomes = outcomes.into_inner().unwrap_or_else(|error| error.into_inner());
     let partial = !arguments.only.is_empty();
-    Ok(report(outcomes, &known, &ours, &common, partial, began))
+    Ok(report(outcomes, &known, &ours, common, partial, began))
+}
+
+/// Two brokers that have been told the same. They end when it is dropped.
+struct Pair {
+    kafka: Side,
+    quipu: Side,
+    /// What Quipu announces, and what both do.
+    ours: Ranges,
+    common: Ranges,
+    _started: (Option<brokers::Broker>, Option<brokers::Broker>),
+    _folder: tempfile::TempDir,
+}
+
+impl Pair {
+    fn start(arguments: &Arguments, with: Option<&str>) -> Result<Self, String> {
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let (kafka, quipu) = std::thread::scope(|scope| {
+            let kafka = scope.spawn(|| match &arguments.kafka_at {
+                Some(address) => Ok((address.clone(), None)),
+                None => {
+                    brokers::kafka(folder.path(), with).map(|broker| (broker.address.clone(), Some(broker)))
+                }
+            });
+            let quipu = match &arguments.quipu_at {
+                Some(address) => Ok((address.clone(), None)),
+                None => brokers::quipu(&arguments.quipu, folder.path(), with)
+                    .map(|broker| (broker.address.clone(), Some(broker))),
+            };
+            (kafka.join().unwrap_or_else(|_| Err("the thread that starts Kafka panicked".into())), quipu)
+        });
+        let ((kafka_at, kafka), (quipu_at, quipu)) = (kafka?, quipu?);
+        let started = (kafka, quipu);
+        let kafka = Side { address: kafka_at, planted: None };
+        let quipu = Side { address: quipu_at, planted: arguments.planted };
+        let (theirs, ours) = (announced(&kafka)?, announced(&quipu)?);
+        let common = common(&theirs, &ours);
+        for side in [&kafka, &quipu] {
+            warm_up(side, &common)?;
+        }
+        Ok(Self { kafka, quipu, ours, common, _started: started, _folder: folder })
+    }
 }
 
 fn here(name: &str) -> PathBuf {

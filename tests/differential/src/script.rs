@@ -10,7 +10,7 @@
 //! ```
 //!
 //! A scenario runs once for each version that its head lists, with `$v` as the version; `alone` keeps others away while
-//! it runs. Steps:
+//! it runs, and `with key=value` has it run on brokers of its own, which are told that besides what all are told. Steps:
 //!
 //! | Step | What it does |
 //! |---|---|
@@ -33,6 +33,8 @@ pub struct Scenario {
     pub name: String,
     /// No other scenario may run meanwhile.
     pub alone: bool,
+    /// What its brokers are told besides what all are told, as `key=value`.
+    pub with: Option<String>,
     /// Value of `$v`.
     pub version: Option<i16>,
     /// What to do, in order.
@@ -161,11 +163,12 @@ fn open(
 ) -> Result<Vec<Scenario>, String> {
     let mut parts = head.split('|').map(str::trim);
     let name = format!("{}/{}", file.trim_end_matches(".txt"), parts.next().unwrap_or_default());
-    let mut scenario = Scenario { name, alone: false, version: None, steps: Vec::new() };
+    let mut scenario = Scenario { name, alone: false, with: None, version: None, steps: Vec::new() };
     let mut swept = None;
     for part in parts {
         match part.split_once(' ') {
             None if part == "alone" => scenario.alone = true,
+            Some(("with", setting)) => scenario.with = Some(setting.to_owned()),
             Some((word, list)) => {
                 let api = api(word).ok_or_else(|| format!("no API {word}"))?;
                 // Not served by both: no version, no scenario.
@@ -271,11 +274,12 @@ mod tests {
 
     #[test]
     fn reads_heads_and_steps() {
-        let text = "# c\n== one | Fetch low,high | alone\ntopic %t 2 a=b\nb: - + Fetch@$v {topics: [\n]} -> x=a.0, y=b\n== two\nwait 5\n";
+        let text = "# c\n== one | Fetch low,high | alone\ntopic %t 2 a=b\nb: - + Fetch@$v {topics: [\n]} -> x=a.0, y=b\n== two | with a=b\nwait 5\n";
         let all = parse("f.txt", text, |_| Some((4, 18))).unwrap();
         let names: Vec<&str> = all.iter().map(|scenario| scenario.name.as_str()).collect();
         assert_eq!(names, ["f/one @4", "f/one @18", "f/two"]);
         assert!(all[0].alone && all[0].version == Some(4));
+        assert_eq!((&all[0].with, all[2].with.as_deref()), (&None, Some("a=b")));
         let Action::Ask(question) = &all[0].steps[1].action else { panic!("{:?}", all[0].steps[1]) };
         assert_eq!(all[0].steps[1].connection, "b");
         assert!(!question.compared && question.patient);
