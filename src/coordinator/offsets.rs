@@ -5,7 +5,7 @@ use std::sync::Arc;
 use quipu_protocol::error_code::ErrorCode;
 
 use super::doors::Durability;
-use super::group::offsets::CommitRequest;
+use super::group::offsets::{Commit, CommitRequest};
 use super::group::{Committer, Group};
 use super::slots::Slot;
 use super::step::{TEXT_BYTES_MAX, log_error};
@@ -30,9 +30,8 @@ impl GroupCoordinator {
         let mut settings = self.settings();
         settings.offset_metadata_bytes_max = settings.offset_metadata_bytes_max.min(TEXT_BYTES_MAX);
         let commit = |slot: &mut Slot| {
-            let topics = &*self.topics;
-            let (codes, step) =
-                slot.group.commit(now, committer, requests, retention_ms, names_groups, topics, &settings)?;
+            let asked = Commit { requests, retention_ms, knows_epochs: names_groups };
+            let (codes, step) = slot.group.commit(now, committer, asked, &*self.topics, &settings)?;
             Ok((codes, self.advance(slot, now, step)?))
         };
         // Without a generation the group need not exist: its offsets are all that it is (a "simple" group).

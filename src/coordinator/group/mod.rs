@@ -27,7 +27,7 @@ use quipu_protocol::primitives::Uuid;
 use self::classic::{Classic, State};
 use self::consumer::{Admitted, Beat, BeatReply, Consumer, ConsumerRecord, Refused};
 use self::migrate::Converted;
-use self::offsets::{CommitRequest, Committed, Offsets, RetentionFrom};
+use self::offsets::{Commit, CommitRequest, Committed, Offsets, RetentionFrom};
 use super::doors::TopicLookup;
 use super::settings::{ConsumerTimes, GroupSettings};
 use super::{Millis, Now};
@@ -467,17 +467,16 @@ impl Group {
     ///
     /// Errors for the whole request (Kafka's ClassicGroup.validateOffsetCommit): `UNKNOWN_MEMBER_ID`,
     /// `FENCED_INSTANCE_ID`, `ILLEGAL_GENERATION`, `REBALANCE_IN_PROGRESS`; for a consumer group `UNKNOWN_MEMBER_ID`,
-    /// `STALE_MEMBER_EPOCH` when the member was in that epoch before it got one of these partitions, or `UNSUPPORTED_VERSION` unless the client `knows_epochs` (OffsetCommit 9).
+    /// `STALE_MEMBER_EPOCH` when the member was in that epoch before it got one of these partitions, or `UNSUPPORTED_VERSION` unless the client knows epochs (OffsetCommit 9).
     pub fn commit(
         &mut self,
         now: Now,
         member: &Committer,
-        requests: Vec<CommitRequest>,
-        retention_ms: Option<Millis>,
-        knows_epochs: bool,
+        commit: Commit,
         topics: &dyn TopicLookup,
         settings: &GroupSettings,
     ) -> Result<(Vec<ErrorCode>, Step), ErrorCode> {
+        let Commit { requests, retention_ms, knows_epochs } = commit;
         let admitted = match self.kind() {
             GroupKind::Classic => self.classic.admit_commit(now, member).map(|()| Admitted::All)?,
             GroupKind::Consumer => self.consumer.admit_commit(member, knows_epochs)?,

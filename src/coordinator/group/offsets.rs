@@ -54,6 +54,17 @@ pub struct CommitRequest {
     pub metadata: Arc<str>,
 }
 
+/// Commits of one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    /// Partition by partition.
+    pub requests: Vec<CommitRequest>,
+    /// The client's own retention (OffsetCommit 2–4).
+    pub retention_ms: Option<Millis>,
+    /// The client knows the errors of consumer groups (OffsetCommit 9).
+    pub knows_epochs: bool,
+}
+
 /// From when the retention of a group's offsets counts (Kafka's offset expiration conditions, KIP-211).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RetentionFrom {

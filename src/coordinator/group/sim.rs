@@ -9,7 +9,7 @@ use quipu_protocol::primitives::Uuid;
 
 use super::classic::{JoinRequest, Leaving, Protocol, State, SyncRequest};
 use super::consumer::{Beat, BeatReply, Refused};
-use super::offsets::CommitRequest;
+use super::offsets::{Commit, CommitRequest};
 use super::{Committer, Group, JoinReply, MemberId, Record, Reply, Step, SyncReply, Token};
 use crate::coordinator::assign::Partitions;
 use crate::coordinator::doors::TopicLookup;
@@ -280,15 +280,8 @@ impl Sim {
             self.topics.set("t", 1);
         }
         let request = self.offset("t", 0, offset);
-        let (codes, step) = self.group.commit(
-            self.now,
-            &committer,
-            vec![request],
-            None,
-            true,
-            &self.topics,
-            &self.settings,
-        )?;
+        let commit = Commit { requests: vec![request], retention_ms: None, knows_epochs: true };
+        let (codes, step) = self.group.commit(self.now, &committer, commit, &self.topics, &self.settings)?;
         assert_eq!(codes, [ErrorCode::NONE]);
         self.advance(step)
     }

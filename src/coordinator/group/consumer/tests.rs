@@ -4,6 +4,7 @@ use quipu_protocol::error_code::ErrorCode;
 
 use super::*;
 use crate::coordinator::group::GroupKind;
+use crate::coordinator::group::offsets::Commit;
 use crate::coordinator::group::sim::{BEAT_REBALANCE_MS as REBALANCE_MS, Sim};
 
 fn numbers(partitions: &Partitions) -> Vec<i32> {
@@ -227,8 +228,8 @@ fn commit_all(
     let committer = Committer { member_id: id.into(), instance_id: None, generation: epoch };
     let requests: Vec<_> = partitions.iter().map(|&partition| sim.offset("t", partition, 1)).collect();
     let settings = sim.settings;
-    let (codes, step) =
-        sim.group.commit(sim.now, &committer, requests, None, knows_epochs, &sim.topics, &settings)?;
+    let commit = Commit { requests, retention_ms: None, knows_epochs };
+    let (codes, step) = sim.group.commit(sim.now, &committer, commit, &sim.topics, &settings)?;
     assert!(codes.iter().all(|code| code.is_none()), "{codes:?}");
     sim.advance(step).unwrap();
     Ok(())
