@@ -144,7 +144,10 @@ impl Reader {
         at_least_one: bool,
     ) -> Result<ReadSlices, ReadError> {
         self.retrying(|| {
-            let (log_start_offset, end_offset) = (self.log_start_offset(), self.end_offset());
+            // In this order: the segments hold everything from any start that is seen after them to any end seen before.
+            let end_offset = self.end_offset();
+            let segments = self.shared.segments();
+            let log_start_offset = self.log_start_offset();
             if from < log_start_offset || from > end_offset {
                 return Err(ReadError::OutOfRange { log_start_offset, end_offset });
             }
@@ -159,7 +162,6 @@ impl Reader {
             if max_bytes == 0 && !at_least_one {
                 return Ok(out);
             }
-            let segments = self.shared.segments();
             let holder = segments.partition_point(|segment| segment.base_offset() <= from).saturating_sub(1);
             for segment in &segments[holder..] {
                 if out.next_offset >= upto {
