@@ -159,38 +159,36 @@ fn a_log_that_did_not_change_is_closed_without_a_write() {
     assert_eq!(control.failures.writes.load(Ordering::Relaxed), before);
 }
 
+/// The files of the recovery points in the log's directory.
+fn points(disk: &Arc<dyn Disk>) -> Vec<String> {
+    let names = disk.list(Path::new(DIR)).unwrap().into_iter().map(|entry| entry.name);
+    names.filter(|name| name.ends_with(".snap")).collect()
+}
+
 #[test]
 fn no_recovery_point_lies_behind_a_segment_that_could_not_be_sealed() {
     let (control, disk) = failing();
     let (mut appender, _reader) = open_at(&disk, small());
-    let points = || {
-        let entries = disk.list(Path::new(DIR)).unwrap();
-        entries.into_iter().filter(|entry| entry.name.ends_with(".snap")).map(|entry| entry.name).collect()
-    };
     let seal = |appender: &mut quipu_storage::Appender| {
         append(appender, &batch(3, 0)).unwrap();
         appender.roll().unwrap();
         appender.take_chores().into_iter().map(|chore| chore.run().is_ok()).collect::<Vec<_>>()
     };
     assert_eq!(seal(&mut appender), [true]);
-    let before: Vec<String> = points();
+    let before = points(&disk);
     assert_eq!(before.len(), 1);
     control.failures.set(&control.failures.set_len, true);
     assert_eq!(seal(&mut appender), [false]);
     control.failures.set(&control.failures.set_len, false);
     // This segment is fine, but a point behind it would vouch for the one before.
     assert_eq!(seal(&mut appender), [false]);
-    assert_eq!(points(), before);
+    assert_eq!(points(&disk), before);
 }
 
 #[test]
 fn no_recovery_point_lies_behind_a_seal_that_is_still_going_on() {
     let (_, disk) = failing();
     let (mut appender, _reader) = open_at(&disk, small());
-    let points = || {
-        let entries = disk.list(Path::new(DIR)).unwrap();
-        entries.into_iter().filter(|entry| entry.name.ends_with(".snap")).count()
-    };
     for _ in 0..3 {
         append(&mut appender, &batch(3, 0)).unwrap();
         appender.roll().unwrap();
@@ -199,11 +197,11 @@ fn no_recovery_point_lies_behind_a_seal_that_is_still_going_on() {
     let [first, second, third] = std::array::from_fn(|_| seals.next().unwrap());
     // As when a seal is done on the spot while another thread is at those before it.
     second.run().unwrap();
-    assert_eq!(points(), 0);
+    assert_eq!(points(&disk).len(), 0);
     first.run().unwrap();
-    assert_eq!(points(), 1);
+    assert_eq!(points(&disk).len(), 1);
     third.run().unwrap();
-    assert_eq!(points(), 2);
+    assert_eq!(points(&disk).len(), 2);
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! `quipu bench`: measures, says what is the limit, leaves nothing behind.
 
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use quipu_protocol::ApiKey;
 use serde_json::Value;
@@ -142,21 +143,23 @@ fn what_makes_no_sense_is_refused_before_anything_is_made() {
     assert_eq!(entries(dir.path()), [""; 0]);
 }
 
+/// Waits for what a command does; it must not end before.
+fn until(child: &mut Child, is_so: impl Fn() -> bool) {
+    while !is_so() {
+        assert!(child.try_wait().expect("a status").is_none(), "it ended by itself");
+        // Looking without a pause would take the processor from the command that is waited for.
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 #[test]
 fn an_interrupt_takes_its_topic_away() {
     let broker = Broker::dev(&[]);
     for name in ["INT", "TERM"] {
-        let mut child = Command::new(QUIPU)
-            .args(["bench", "--seconds", "1", "--records", "1000000000"])
-            .env("QUIPU_BOOTSTRAP", broker.bootstrap())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
-        while !topics(&broker).iter().any(|topic| topic.starts_with("quipu-bench-")) {
-            assert!(child.try_wait().expect("a status").is_none(), "it ended by itself");
-        }
+        let mut command = broker.command(&["bench", "--seconds", "1", "--records", "1000000000"]);
+        let mut child =
+            command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+        until(&mut child, || topics(&broker).iter().any(|topic| topic.starts_with("quipu-bench-")));
         signal(child.id(), name);
         let output = child.wait_with_output().expect("output");
         let said = String::from_utf8_lossy(&output.stderr);
@@ -185,9 +188,7 @@ fn an_interrupt_takes_its_broker_away() {
             let topics = own.map(|own| dir.path().join(own).join("topics"));
             topics.is_some_and(|topics| topics.is_dir() && !entries(&topics).is_empty())
         };
-        while !has_topic() {
-            assert!(child.try_wait().expect("a status").is_none(), "it ended by itself");
-        }
+        until(&mut child, has_topic);
         signal(child.id(), name);
         let output = child.wait_with_output().expect("output");
         let said = String::from_utf8_lossy(&output.stderr);

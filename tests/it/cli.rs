@@ -1,11 +1,11 @@
 //! The command line, end to end against a broker.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use serde_json::Value;
 
-use crate::process::{Broker, QUIPU, quipu, signal};
+use crate::process::{Broker, quipu, signal};
 
 /// Runs a command that must succeed; what it printed.
 pub fn done(broker: &Broker, arguments: &[&str]) -> String {
@@ -211,14 +211,7 @@ fn failures_name_the_cure_and_the_exit_code_says_whose_fault_it_is() {
 
 /// Starts a command that goes on until it is told to stop.
 fn going(broker: &Broker, arguments: &[&str]) -> Child {
-    Command::new(QUIPU)
-        .args(arguments)
-        .env("QUIPU_BOOTSTRAP", broker.bootstrap())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
-        .spawn()
-        .expect("the binary starts")
+    broker.command(arguments).stdout(Stdio::piped()).spawn().expect("the binary starts")
 }
 
 /// Waits until the group has as many members and all of them have partitions.
@@ -268,13 +261,8 @@ fn a_reader_that_goes_away_ends_the_output_quietly() {
     let broker = Broker::dev(&[]);
     let input: String = (0..50_000).map(|n| format!("line {n}\n")).collect();
     done_with(&broker, &["produce", "t"], &input);
-    let mut child = Command::new(QUIPU)
-        .args(["consume", "t"])
-        .env("QUIPU_BOOTSTRAP", broker.bootstrap())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary starts");
+    let mut command = broker.command(&["consume", "t"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
     let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
     assert_eq!(lines.next().expect("a line").expect("UTF-8"), "line 0");
     drop(lines);

@@ -1,7 +1,8 @@
 //! What the command line does when something fails half way: nothing is lost, and nothing looks better than it is.
 
 use std::io::{BufRead, BufReader, Lines};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use quipu_protocol::header::{decode_response_header, response_frame};
@@ -12,16 +13,18 @@ use serde_json::Value;
 
 use crate::between::{Fate, dev_behind};
 use crate::cli::{done, done_with};
-use crate::process::{Broker, QUIPU, no_reader};
+use crate::process::{Broker, no_reader};
 use crate::produce::{FETCH, PRODUCE};
 
 #[test]
 fn halves_of_a_batch_that_is_too_large_survive_a_broken_connection() {
-    // The whole batch, then its halves: each request in turn is lost, or its answer.
-    for (nth, fate) in (1..5).flat_map(|nth| [(nth, Fate::Lost), (nth, Fate::AnswerLost)]) {
-        let produced = AtomicUsize::new(0);
+    // The whole batch, its first half and the quarters of that, then the other half: each request in turn is lost, or its
+    // answer.
+    for (nth, fate) in (0..7).flat_map(|nth| [(nth, Fate::Lost), (nth, Fate::AnswerLost)]) {
+        let produced = Arc::new(AtomicUsize::new(0));
+        let sending = Arc::clone(&produced);
         let broker = dev_behind(move |_, api| match api {
-            ApiKey::Produce if produced.fetch_add(1, Ordering::Relaxed) == nth => fate,
+            ApiKey::Produce if sending.fetch_add(1, Ordering::Relaxed) == nth => fate,
             _ => Fate::Answered,
         });
         done(&broker, &["topic", "create", "t", "-p", "1", "-c", "max.message.bytes=4000"]);
@@ -29,24 +32,19 @@ fn halves_of_a_batch_that_is_too_large_survive_a_broken_connection() {
         let sent = broker.run_with_input(&["produce", "t"], lines.as_bytes());
         assert!(sent.status.success(), "{nth} {fate:?}: {}", String::from_utf8_lossy(&sent.stderr));
         assert_eq!(done(&broker, &["consume", "t", "-e"]), lines, "{nth} {fate:?}");
+        // Seven requests and the one that was sent again.
+        assert_eq!(produced.load(Ordering::Relaxed), 8, "{nth} {fate:?}");
     }
 }
 
 /// Runs a command with this as its standard output; exit code and what it said.
 fn into(stdout: Stdio, broker: &Broker, arguments: &[&str]) -> (Option<i32>, String) {
-    let output = Command::new(QUIPU)
-        .args(arguments)
-        .env("QUIPU_BOOTSTRAP", broker.bootstrap())
-        .stdin(Stdio::null())
-        .stdout(stdout)
-        .stderr(Stdio::piped())
-        .output()
-        .expect("the binary starts");
+    let output = broker.command(arguments).stdout(stdout).output().expect("the binary starts");
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
-/// What a group has committed for the only partition of its topic.
-fn committed(broker: &Broker, group: &str) -> Option<i64> {
+/// What a group has committed for the first partition of its topic.
+pub fn committed(broker: &Broker, group: &str) -> Option<i64> {
     let exported = done(broker, &["group", "export", group, "--format", "json"]);
     let exported: Value = serde_json::from_str(&exported).expect("JSON");
     exported.pointer("/0/offset").and_then(Value::as_i64)
@@ -91,31 +89,35 @@ fn a_group_that_stops_at_the_end_commits_no_further() {
 }
 
 /// A command that runs beside the test; its output comes line by line.
-struct Beside {
+pub struct Beside {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Beside {
-    fn start(broker: &Broker, arguments: &[&str]) -> Self {
-        let mut child = Command::new(QUIPU)
-            .args(arguments)
-            .env("QUIPU_BOOTSTRAP", broker.bootstrap())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
+    pub fn start(broker: &Broker, arguments: &[&str]) -> Self {
+        let mut command = broker.command(arguments);
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
         let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         Self { child, lines }
     }
 
-    fn line(&mut self) -> String {
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a status").is_none()
+    }
+
+    /// The next line that it prints.
+    pub fn line(&mut self) -> String {
         self.lines.next().expect("a line").expect("UTF-8")
     }
 
     /// Waits for its end: what else it printed, its exit code and what it said.
-    fn end(self) -> (Vec<String>, Option<i32>, String) {
+    pub fn end(self) -> (Vec<String>, Option<i32>, String) {
         let printed = self.lines.map(|line| line.expect("UTF-8")).collect();
         let output = self.child.wait_with_output().expect("output");
         (printed, output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())

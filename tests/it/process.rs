@@ -32,8 +32,13 @@ impl Broker {
 
     /// `quipu serve` on a free port over `data_dir`, with more arguments.
     pub fn serve(data_dir: &Path, arguments: &[&str]) -> Self {
+        Self::serve_at("127.0.0.1:0", data_dir, arguments)
+    }
+
+    /// The same at an address of the test's choice, as after a restart.
+    pub fn serve_at(address: &str, data_dir: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new(QUIPU);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir).args(arguments);
+        command.args(["serve", "--listen", address, "--data-dir"]).arg(data_dir).args(arguments);
         Self::start(command, |line| {
             let (_, rest) = line.split_once("listening on ").expect("a ready line");
             rest.split([',', ' ']).next().expect("an address").parse().expect("an address")
@@ -80,7 +85,14 @@ impl Broker {
         let _ = self.child.wait();
     }
 
-    /// Runs another `quipu` command against this broker and returns what it printed.
+    /// Another `quipu` command against this broker, with nothing on its standard input.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(QUIPU);
+        command.args(arguments).env("QUIPU_BOOTSTRAP", self.bootstrap()).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs such a command and returns what it printed.
     pub fn run(&self, arguments: &[&str]) -> Output {
         self.run_with_input(arguments, b"")
     }
@@ -88,14 +100,9 @@ impl Broker {
     /// The same, with something on its standard input.
     pub fn run_with_input(&self, arguments: &[&str], input: &[u8]) -> Output {
         use std::io::Write;
-        let mut child = Command::new(QUIPU)
-            .args(arguments)
-            .env("QUIPU_BOOTSTRAP", self.bootstrap())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary starts");
         let mut stdin = child.stdin.take().expect("piped");
         let input = input.to_vec();
         // Its own thread: the command may print before it has read everything.
