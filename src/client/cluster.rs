@@ -57,6 +57,20 @@ pub struct TopicInfo {
     pub partitions: Vec<PartitionInfo>,
 }
 
+impl TopicInfo {
+    /// Id of the broker that leads a partition, −1 when there is none. The error is that there is no such partition.
+    pub(crate) fn leader(&self, partition: i32) -> Result<i32, ClientError> {
+        let found = self.partitions.iter().find(|p| p.partition == partition);
+        found.map(|p| p.leader).ok_or_else(|| {
+            ClientError::Other(format!(
+                "topic \"{}\" has no partition {partition}: they go from 0 to {}",
+                self.name,
+                self.partitions.len().saturating_sub(1)
+            ))
+        })
+    }
+}
+
 /// What has a coordinator, by Kafka's number of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Coordinated {
@@ -285,58 +299,54 @@ impl Cluster {
         Ok(described)
     }
 
+    /// Describes one topic as it is now. The inner error is what is wrong with that topic.
+    pub(crate) fn look_at(
+        &mut self,
+        name: &str,
+        create: bool,
+    ) -> Result<Result<TopicInfo, ClientError>, ClientError> {
+        let found = self.describe(Some(&[name.to_owned()]), create)?.into_iter().next();
+        let missing = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION.0;
+        Ok(found.unwrap_or_else(|| Err(ClientError::broker(format!("topic \"{name}\""), missing, None))))
+    }
+
     /// Describes one topic that must be there. With `create` it may come into being, and is waited for.
     pub fn topic(&mut self, name: &str, create: bool) -> Result<TopicInfo, ClientError> {
         let deadline = Instant::now() + SETTLE;
         loop {
-            let found = self.describe(Some(&[name.to_owned()]), create)?.into_iter().next();
-            let missing = || {
-                ClientError::broker(
-                    format!("topic \"{name}\""),
-                    ErrorCode::UNKNOWN_TOPIC_OR_PARTITION.0,
-                    None,
-                )
-            };
-            match found {
-                Some(Ok(topic)) if topic.partitions.iter().all(|p| p.leader >= 0) => return Ok(topic),
-                Some(Ok(topic)) if Instant::now() >= deadline => {
+            match self.look_at(name, create)? {
+                Ok(topic) if topic.partitions.iter().all(|p| p.leader >= 0) => return Ok(topic),
+                Ok(topic) if Instant::now() >= deadline => {
                     return Err(ClientError::Other(format!(
                         "topic \"{}\" has partitions without a leader",
                         topic.name
                     )));
                 }
-                Some(Ok(_)) => {}
-                Some(Err(error))
+                Ok(_) => {}
+                Err(error)
                     if error.code() == Some(ErrorCode::LEADER_NOT_AVAILABLE) && Instant::now() < deadline => {
                 }
-                Some(Err(error))
+                Err(error)
                     if create
                         && error.code() == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
                         && Instant::now() + SETTLE / 2 < deadline => {}
-                Some(Err(error)) => return Err(error),
-                None => return Err(missing()),
+                Err(error) => return Err(error),
             }
             std::thread::sleep(SETTLE_STEP);
         }
     }
 
-    /// The broker that leads a partition.
+    /// The broker that leads a partition; waits while it is being found.
     pub fn leader(&mut self, partition: &TopicPartition) -> Result<i32, ClientError> {
-        if let Some(&leader) = self.leaders.get(partition)
-            && leader >= 0
-        {
-            return Ok(leader);
+        match self.known_leader(partition) {
+            Some(leader) => Ok(leader),
+            None => self.topic(&partition.topic, false)?.leader(partition.partition),
         }
-        let topic = self.topic(&partition.topic, false)?;
-        match topic.partitions.iter().find(|p| p.partition == partition.partition) {
-            Some(found) => Ok(found.leader),
-            None => Err(ClientError::Other(format!(
-                "topic \"{}\" has no partition {}: they go from 0 to {}",
-                partition.topic,
-                partition.partition,
-                topic.partitions.len().saturating_sub(1)
-            ))),
-        }
+    }
+
+    /// The broker that leads a partition, as of the last look.
+    pub(crate) fn known_leader(&self, partition: &TopicPartition) -> Option<i32> {
+        self.leaders.get(partition).copied().filter(|leader| *leader >= 0)
     }
 
     /// The broker that coordinates a group; waits while it is being found.

@@ -132,14 +132,7 @@ impl Consumer {
         each: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
     ) -> Result<Polled, ClientError> {
         let mut polled = Polled::default();
-        let mut leaders: BTreeMap<i32, Vec<TopicPartition>> = BTreeMap::new();
-        for partition in self.positions.keys() {
-            match cluster.leader(partition) {
-                Ok(leader) => leaders.entry(leader).or_default().push(partition.clone()),
-                Err(error) if error.is_transport() => return Err(error),
-                Err(error) => polled.failed.push((vec![partition.clone()], error)),
-            }
-        }
+        let leaders = self.leaders(cluster, &mut polled.failed)?;
         let max_wait = self.max_wait / leaders.len().max(1) as u32;
         for (leader, partitions) in leaders {
             let response = match self.fetch(cluster, leader, &partitions, max_wait) {
@@ -161,6 +154,46 @@ impl Consumer {
             }
         }
         Ok(polled)
+    }
+
+    /// Sorts the partitions by the broker that leads them. Where that is not known, it is asked for once per topic, and not
+    /// waited for: those of which it is known would wait as well.
+    fn leaders(
+        &self,
+        cluster: &mut Cluster,
+        failed: &mut Vec<(Vec<TopicPartition>, ClientError)>,
+    ) -> Result<BTreeMap<i32, Vec<TopicPartition>>, ClientError> {
+        let mut leaders: BTreeMap<i32, Vec<TopicPartition>> = BTreeMap::new();
+        let mut unknown: BTreeMap<&str, Vec<TopicPartition>> = BTreeMap::new();
+        for partition in self.positions.keys() {
+            match cluster.known_leader(partition) {
+                Some(leader) => leaders.entry(leader).or_default().push(partition.clone()),
+                None => unknown.entry(&partition.topic).or_default().push(partition.clone()),
+            }
+        }
+        for (name, partitions) in unknown {
+            let topic = match cluster.look_at(name, false)? {
+                Ok(topic) => topic,
+                Err(error) => {
+                    failed.push((partitions, error));
+                    continue;
+                }
+            };
+            let mut leaderless = Vec::new();
+            for partition in partitions {
+                match topic.leader(partition.partition) {
+                    Ok(leader) if leader >= 0 => leaders.entry(leader).or_default().push(partition),
+                    Ok(_) => leaderless.push(partition),
+                    Err(error) => failed.push((vec![partition], error)),
+                }
+            }
+            if let Some(first) = leaderless.first() {
+                let code = ErrorCode::LEADER_NOT_AVAILABLE.0;
+                let error = ClientError::broker(format!("partition {first}"), code, None);
+                failed.push((leaderless, error));
+            }
+        }
+        Ok(leaders)
     }
 
     fn fetch(

@@ -209,6 +209,7 @@ fn describe(code: ErrorCode) -> String {
         ErrorCode::INCONSISTENT_GROUP_PROTOCOL => {
             "the group's members share no way of assigning partitions with this one"
         }
+        ErrorCode::LEADER_NOT_AVAILABLE => "nobody leads it at present",
         ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC => "the group is subscribed to that topic",
         ErrorCode::COORDINATOR_NOT_AVAILABLE => "the group's coordinator is not available yet",
         ErrorCode::TOPIC_AUTHORIZATION_FAILED

@@ -9,6 +9,7 @@ mod cli;
 mod cli_admin;
 mod cli_faults;
 mod client;
+mod consume_faults;
 mod crash;
 mod damage;
 mod full;
