@@ -273,20 +273,18 @@ impl Reading {
         stop: &AtomicBool,
     ) -> Result<(), Failure> {
         while !stop.load(Ordering::Relaxed) {
-            let assigned = member.join(&mut self.cluster)?;
+            let assigned = self.patiently(|reading| member.join(&mut reading.cluster))?;
             self.consumer.clear();
             self.handed_out.clear();
-            let committed = admin::group_offsets_of(&mut self.cluster, group, &assigned)?;
-            let fresh: Vec<_> = assigned.iter().filter(|p| !committed.contains_key(p)).cloned().collect();
-            let starts = args.offset.from.resolve(&mut self.cluster, &fresh, self.isolation)?;
-            for (partition, offset) in starts {
+            self.failing.clear();
+            for (partition, offset) in
+                self.patiently(|reading| reading.group_starts(args, group, &assigned))?
+            {
                 self.consumer.assign(partition, offset);
             }
-            for (partition, committed) in committed {
-                self.consumer.assign(partition, committed.offset);
-            }
             if args.exit {
-                self.ends = self.cluster.offsets(&assigned, At::End, self.isolation)?;
+                self.ends =
+                    self.patiently(|reading| reading.cluster.offsets(&assigned, At::End, reading.isolation))?;
             }
             let mut last_commit = Instant::now();
             loop {
@@ -299,16 +297,51 @@ impl Reading {
                     return Ok(());
                 }
                 if last_commit.elapsed() >= COMMIT_INTERVAL {
-                    self.commit(member, args)?;
+                    self.patiently(|reading| reading.commit(member, args))?;
                     last_commit = Instant::now();
                 }
-                if member.beat(&mut self.cluster)? == Beat::Rebalance {
-                    self.commit(member, args)?;
+                if self.patiently(|reading| member.beat(&mut reading.cluster))? == Beat::Rebalance {
+                    self.patiently(|reading| reading.commit(member, args))?;
                     break;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Where a group goes on in each partition: at what it has committed, or else where the user wants it to begin.
+    fn group_starts(
+        &mut self,
+        args: &ConsumeArgs,
+        group: &str,
+        assigned: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, i64>, ClientError> {
+        let committed = admin::group_offsets_of(&mut self.cluster, group, assigned)?;
+        let fresh: Vec<_> = assigned.iter().filter(|p| !committed.contains_key(p)).cloned().collect();
+        let mut starts = args.offset.from.resolve(&mut self.cluster, &fresh, self.isolation)?;
+        starts.extend(committed.into_iter().map(|(partition, committed)| (partition, committed.offset)));
+        Ok(starts)
+    }
+
+    /// Asks until there is an answer: a broker that restarts is waited for, and a request that was lost with it sent again,
+    /// as often as that may happen within the timeout.
+    fn patiently<T>(
+        &mut self,
+        mut ask: impl FnMut(&mut Self) -> Result<T, ClientError>,
+    ) -> Result<T, Failure> {
+        let mut failing_since = None;
+        loop {
+            match ask(self) {
+                Err(error) if error.is_broken_off() => {
+                    let since = *failing_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() >= self.cluster.timeout() {
+                        return Err(error.into());
+                    }
+                    self.wait_for_broker(&error)?;
+                }
+                answer => return Ok(answer?),
+            }
+        }
     }
 
     fn commit(&mut self, member: &mut GroupMember, args: &ConsumeArgs) -> Result<(), ClientError> {
@@ -363,6 +396,9 @@ impl Reading {
                     complain(format!(
                         "the offset asked for is no longer in partition {partition}; going on at its nearest"
                     ));
+                }
+                if let Some((_, error)) = polled.failed.iter().find(|(_, error)| error.is_broken_off()) {
+                    self.wait_for_broker(error)?;
                 }
                 self.judge(polled.failed, args)?;
                 if !self.failing.is_empty() && printed == 0 {

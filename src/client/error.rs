@@ -103,6 +103,11 @@ impl ClientError {
         }
     }
 
+    /// Whether the conversation broke off where another one may succeed, as when a broker restarts.
+    pub(crate) fn is_broken_off(&self) -> bool {
+        self.is_transport() && self.is_retriable()
+    }
+
     /// Whether asking again, after looking for the leader or coordinator anew, may help.
     pub fn is_retriable(&self) -> bool {
         match self {

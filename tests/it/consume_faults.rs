@@ -1,7 +1,9 @@
 //! What `quipu consume` does while its broker restarts, a leader is missing or a topic goes: it waits where that helps.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use quipu_protocol::header::{decode_response_header, response_frame};
 use quipu_protocol::message::fetch::FetchResponse;
@@ -11,12 +13,69 @@ use serde_json::Value;
 
 use crate::between::{Fate, dev_behind};
 use crate::cli::{done, done_with};
-use crate::cli_faults::Beside;
-use crate::process::Broker;
+use crate::cli_faults::{Beside, committed};
+use crate::process::{Broker, signal};
 use crate::produce::FETCH;
 
 /// The version of Metadata that commands ask for.
 const METADATA: i16 = 13;
+
+#[test]
+fn a_group_goes_on_after_its_broker_has_restarted() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let broker = Broker::serve(dir.path(), &[]);
+    done(&broker, &["topic", "create", "t", "-p", "1"]);
+    done_with(&broker, &["produce", "t"], "0\n");
+    let mut reading = Beside::start(&broker, &["consume", "t", "-g", "g"]);
+    assert_eq!(reading.line(), "0");
+    // A fetch that is not answered, until a heartbeat is due as well; and then nobody is there for a while.
+    signal(broker.pid(), "STOP");
+    std::thread::sleep(Duration::from_secs(4));
+    let address = broker.bootstrap();
+    broker.kill();
+    std::thread::sleep(Duration::from_secs(1));
+    let broker = Broker::serve_at(&address, dir.path(), &[]);
+    done_with(&broker, &["produce", "t"], "1\n");
+    assert_eq!(reading.line(), "1");
+    signal(reading.pid(), "INT");
+    let (rest, code, said) = reading.end();
+    assert_eq!((rest.len(), code), (0, Some(0)), "{said}");
+    assert_eq!(committed(&broker, "g"), Some(2));
+}
+
+#[test]
+fn a_group_survives_the_loss_of_any_of_its_requests() {
+    let all = [
+        ApiKey::JoinGroup,
+        ApiKey::SyncGroup,
+        ApiKey::OffsetFetch,
+        ApiKey::ListOffsets,
+        ApiKey::Fetch,
+        ApiKey::Heartbeat,
+        ApiKey::OffsetCommit,
+    ];
+    let left = Arc::new(Mutex::new(BTreeSet::from(all)));
+    let to_lose = Arc::clone(&left);
+    // Each is lost once.
+    let broker = dev_behind(move |_, api| match to_lose.lock().expect("no panic").remove(&api) {
+        true => Fate::Lost,
+        false => Fate::Answered,
+    });
+    done(&broker, &["topic", "create", "t", "-p", "1"]);
+    done_with(&broker, &["produce", "t"], "0\n");
+    let mut reading = Beside::start(&broker, &["consume", "t", "-g", "g"]);
+    assert_eq!(reading.line(), "0");
+    while !left.lock().expect("no panic").is_empty() {
+        assert!(reading.is_running(), "{:?} left", left.lock());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    done_with(&broker, &["produce", "t"], "1\n");
+    assert_eq!(reading.line(), "1");
+    signal(reading.pid(), "INT");
+    let (rest, code, said) = reading.end();
+    assert_eq!((rest.len(), code), (0, Some(0)), "{said}");
+    assert_eq!(committed(&broker, "g"), Some(2));
+}
 
 /// The address at which a broker sends its clients through the test's hands.
 fn advertised(broker: &Broker) -> String {
