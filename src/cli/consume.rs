@@ -107,6 +107,7 @@ pub(super) fn run(args: ConsumeArgs) -> Result<(), Failure> {
         failed: None,
         progress: Progress::records(args.count).unless_output_is_terminal(),
         notified: BTreeMap::new(),
+        began: BTreeMap::new(),
         handed_out: BTreeMap::new(),
         found: BTreeSet::new(),
         failing: BTreeMap::new(),
@@ -190,7 +191,9 @@ struct Reading {
     progress: Progress,
     /// The end that the user was told of last.
     notified: BTreeMap<TopicPartition, i64>,
-    /// How far each partition has been printed and written out: what a group may commit.
+    /// Where a group's member began in each of its partitions.
+    began: BTreeMap<TopicPartition, i64>,
+    /// How far each of them has been printed and written out: what the group may commit.
     handed_out: BTreeMap<TopicPartition, i64>,
     /// Partitions that were there when they were read.
     found: BTreeSet<TopicPartition>,
@@ -277,10 +280,9 @@ impl Reading {
             self.consumer.clear();
             self.handed_out.clear();
             self.failing.clear();
-            for (partition, offset) in
-                self.patiently(|reading| reading.group_starts(args, group, &assigned))?
-            {
-                self.consumer.assign(partition, offset);
+            self.began = self.patiently(|reading| reading.group_starts(args, group, &assigned))?;
+            for (partition, offset) in &self.began {
+                self.consumer.assign(partition.clone(), *offset);
             }
             if args.exit {
                 self.ends =
@@ -355,9 +357,15 @@ impl Reading {
     /// none of it. Records beyond the end of the range were fetched, but not printed.
     fn hand_out(&mut self) -> io::Result<()> {
         self.out.flush()?;
-        for (partition, position) in self.consumer.positions() {
-            let end = self.ends.get(partition).copied().unwrap_or(i64::MAX);
-            self.handed_out.insert(partition.clone(), position.min(end));
+        for (partition, began) in &self.began {
+            let Some(position) = self.consumer.position(partition) else { continue };
+            // The end may lie before the beginning: that of committed records, where the group has read others too.
+            let end = self.ends.get(partition).copied().unwrap_or(i64::MAX).max(*began);
+            let printed = position.min(end);
+            match self.handed_out.get_mut(partition) {
+                Some(handed_out) => *handed_out = printed,
+                None => drop(self.handed_out.insert(partition.clone(), printed)),
+            }
         }
         Ok(())
     }
@@ -426,10 +434,13 @@ impl Reading {
         failed: Vec<(Vec<TopicPartition>, ClientError)>,
         args: &ConsumeArgs,
     ) -> Result<(), Failure> {
-        let failed_now: BTreeSet<_> = failed.iter().flat_map(|(partitions, _)| partitions).cloned().collect();
+        let failed_now: BTreeSet<_> = failed.iter().flat_map(|(partitions, _)| partitions).collect();
         self.failing.retain(|partition, _| failed_now.contains(partition));
-        let positions = self.consumer.positions().map(|(partition, _)| partition);
-        self.found.extend(positions.filter(|partition| !failed_now.contains(partition)).cloned());
+        for (partition, _) in self.consumer.positions() {
+            if !failed_now.contains(partition) && !self.found.contains(partition) {
+                self.found.insert(partition.clone());
+            }
+        }
         for (partitions, error) in failed {
             let is_missing = error.code() == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
             let mut given_up = Vec::new();

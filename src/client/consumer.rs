@@ -117,6 +117,11 @@ impl Consumer {
         self.positions.iter().map(|(partition, position)| (partition, position.next))
     }
 
+    /// The offset of the next record of one of them.
+    pub fn position(&self, partition: &TopicPartition) -> Option<i64> {
+        self.positions.get(partition).map(|position| position.next)
+    }
+
     /// The end that the last fetch of a partition told.
     pub fn high_watermark(&self, partition: &TopicPartition) -> Option<i64> {
         self.positions.get(partition)?.high_watermark

@@ -23,7 +23,7 @@ fn read(broker: &Broker, arguments: &[&str]) -> Value {
 }
 
 /// Writes one record in a transaction that stays open: the client knows the form with an epoch per transaction.
-fn open_transaction(client: &mut Client, id: &str, topic: &str) {
+pub fn open_transaction(client: &mut Client, id: &str, topic: &str) {
     let request = InitProducerIdRequest {
         transactional_id: Some(id.into()),
         transaction_timeout_ms: 60_000,

@@ -13,7 +13,9 @@ use serde_json::Value;
 
 use crate::between::{Fate, dev_behind};
 use crate::cli::{done, done_with};
+use crate::cli_admin::open_transaction;
 use crate::cli_faults::{Beside, committed};
+use crate::client::Client;
 use crate::process::{Broker, signal};
 use crate::produce::FETCH;
 
@@ -153,4 +155,18 @@ fn a_partition_without_a_leader_holds_up_no_other() {
     // The other partition is fetched each time that the leader is asked for.
     let (asked, fetched) = (asked.load(Ordering::Relaxed), fetched.load(Ordering::Relaxed));
     assert!(asked <= fetched && fetched > 2, "{asked} questions, {fetched} fetches");
+}
+
+#[test]
+fn a_group_that_stops_at_the_end_does_not_go_back() {
+    let broker = Broker::dev(&[]);
+    done(&broker, &["topic", "create", "t", "-p", "2"]);
+    done_with(&broker, &["produce", "t", "-p", "0"], "0\n1\n");
+    open_transaction(&mut Client::new(&broker), "open", "t");
+    assert_eq!(done(&broker, &["consume", "t", "-g", "g", "-e"]), "0\n1\nopen\n");
+    assert_eq!(committed(&broker, "g"), Some(3));
+    // For a reader of committed records the first partition ends before what the group has read.
+    done_with(&broker, &["produce", "t", "-p", "1"], "2\n");
+    assert_eq!(done(&broker, &["consume", "t", "-g", "g", "-e", "--read-committed"]), "2\n");
+    assert_eq!(committed(&broker, "g"), Some(3));
 }
