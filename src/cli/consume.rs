@@ -118,9 +118,8 @@ pub(super) fn run(args: ConsumeArgs) -> Result<(), Failure> {
         Some(group) => reading.group(&args, group),
     };
     reading.progress.done();
-    let flushed = reading.out.flush();
-    result?;
-    Ok(flushed?)
+    let flushed = reading.out.flush().map_err(Failure::from);
+    Failure::unless(!reading.is_partial, result.and(flushed))
 }
 
 /// How records are written.
@@ -230,7 +229,7 @@ impl Reading {
             }
             self.drop_finished();
         }
-        if self.is_partial { Err(Failure::Shown) } else { Ok(()) }
+        Ok(())
     }
 
     /// An offset as the end of a range may lie beyond the present end: without --exit its records are waited for.
@@ -394,10 +393,14 @@ impl Reading {
             }
         });
         progress.add(printed);
-        if let Some(error) = failed.take() {
+        let written = failed.take().map_or_else(|| self.hand_out(), Err);
+        if let Err(error) = written {
+            // What could not be read counts, whoever has gone.
+            if let Ok(polled) = polled {
+                self.judge(polled.failed, args)?;
+            }
             return Err(error.into());
         }
-        self.hand_out()?;
         match polled {
             Ok(polled) => {
                 for partition in polled.moved {

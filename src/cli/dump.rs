@@ -1,5 +1,6 @@
 //! `quipu dump`: the inside of segment files, without a broker.
 
+use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -27,7 +28,7 @@ const MAX_RECORDS_BYTES: usize = 256 << 20;
   quipu dump 0/00000000000000000000.log --format json
 
 A file that holds zeros behind its last batch is well: that is space reserved for what comes next.
-The exit code is 1 when a batch is damaged.")]
+The exit code is 1 when a damaged batch was met; `quipu verify` looks at all of them.")]
 pub(super) struct DumpArgs {
     /// Segment files (.log), partition directories or whole data directories.
     #[arg(required = true, value_name = "PATH")]
@@ -52,14 +53,14 @@ pub(super) fn run(args: DumpArgs) -> Result<(), Failure> {
     let total = files.iter().filter_map(|file| fs::metadata(file).ok()).map(|metadata| metadata.len()).sum();
     let progress = Progress::bytes(Some(total)).unless_output_is_terminal();
     let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
-    let mut damaged = false;
-    for file in &files {
-        let mut dump = Dump { out: &mut out, args: &args, path: file, progress: &progress };
-        damaged |= !dump.segment()?;
-    }
-    out.flush()?;
+    let mut is_whole = true;
+    let shown = files.iter().try_for_each(|file| {
+        Dump { out: &mut out, args: &args, path: file, progress: &progress, is_whole: &mut is_whole }
+            .segment()
+    });
+    let shown = shown.and_then(|()| Ok(out.flush()?));
     progress.done();
-    if damaged { Err(Failure::Shown) } else { Ok(()) }
+    Failure::unless(is_whole, shown)
 }
 
 /// How deep a partition's files lie in a data directory: `topics/<id>/<partition>`.
@@ -92,6 +93,8 @@ struct Dump<'a, W: Write> {
     args: &'a DumpArgs,
     path: &'a Path,
     progress: &'a Progress,
+    /// Whether no damage has been met, in this file or one before. It outlives an output that cannot be written.
+    is_whole: &'a mut bool,
 }
 
 /// What comes next in a file.
@@ -104,8 +107,8 @@ enum Next {
 }
 
 impl<W: Write> Dump<'_, W> {
-    /// Shows a file; false when it is damaged.
-    fn segment(&mut self) -> Result<bool, Failure> {
+    /// Shows a file, up to where it is damaged.
+    fn segment(&mut self) -> Result<(), Failure> {
         let open = File::open(self.path).map_err(|error| Failure::file(self.path, &error))?;
         let size = open.metadata().map_err(|error| Failure::file(self.path, &error))?.len();
         let mut input = BufReader::with_capacity(1 << 18, open);
@@ -128,7 +131,6 @@ impl<W: Write> Dump<'_, W> {
             )?;
         }
         let (mut position, mut batches, mut records) = (0_u64, 0_u64, 0_u64);
-        let mut whole = true;
         loop {
             let next = next_batch(&mut input).map_err(|error| Failure::file(self.path, &error))?;
             let bytes = match next {
@@ -139,19 +141,17 @@ impl<W: Write> Dump<'_, W> {
                     break;
                 }
                 Next::Damaged(why) => {
-                    complain(format!("{}, position {position}: {why}", self.path.display()));
-                    whole = false;
+                    self.damaged(position, why);
                     break;
                 }
             };
             match BatchView::parse(&bytes) {
                 Ok(batch) => {
-                    whole &= self.batch(position, &batch)?;
+                    self.batch(position, &batch)?;
                     records += u64::try_from(batch.header().records_count).unwrap_or(0);
                 }
                 Err(error) => {
-                    complain(format!("{}, position {position}: {error}", self.path.display()));
-                    whole = false;
+                    self.damaged(position, error);
                     break;
                 }
             }
@@ -162,7 +162,12 @@ impl<W: Write> Dump<'_, W> {
         if self.args.format == Format::Table {
             writeln!(self.out, "{batches} batches, {records} records, {position} bytes\n")?;
         }
-        Ok(whole)
+        Ok(())
+    }
+
+    fn damaged(&mut self, position: u64, why: impl Display) {
+        *self.is_whole = false;
+        complain(format!("{}, position {position}: {why}", self.path.display()));
     }
 
     fn note(&mut self, position: u64, what: &str, bytes: u64) -> io::Result<()> {
@@ -176,10 +181,11 @@ impl<W: Write> Dump<'_, W> {
         }
     }
 
-    /// Shows a batch; false when it is damaged.
-    fn batch(&mut self, position: u64, batch: &BatchView<'_>) -> Result<bool, Failure> {
+    /// Shows a batch, a damaged one as well as it can be.
+    fn batch(&mut self, position: u64, batch: &BatchView<'_>) -> io::Result<()> {
         let header = batch.header();
         let intact = batch.computed_crc() == header.crc;
+        *self.is_whole &= intact;
         let codec = Codec::from_number(header.attributes.codec()).map_or("?", Codec::name);
         let mut flags = Vec::new();
         for (name, on) in [
@@ -197,8 +203,8 @@ impl<W: Write> Dump<'_, W> {
             true => match read_records(batch) {
                 Ok(records) => Some(records),
                 Err(why) => {
-                    complain(format!("{}, position {position}: {why}", self.path.display()));
-                    return Ok(false);
+                    self.damaged(position, why);
+                    return Ok(());
                 }
             },
             false => None,
@@ -248,7 +254,7 @@ impl<W: Write> Dump<'_, W> {
                 writeln!(self.out, "{line}")?;
             }
         }
-        Ok(intact)
+        Ok(())
     }
 }
 

@@ -35,8 +35,8 @@ impl Failure {
 
     /// How a command ends that has shown its result, or tried to. That something failed counts also when whoever read the
     /// output has gone.
-    pub(super) fn unless(is_well: bool, shown: io::Result<()>) -> Result<(), Self> {
-        match shown.map_err(Self::from) {
+    pub(super) fn unless(is_well: bool, shown: Result<(), impl Into<Self>>) -> Result<(), Self> {
+        match shown.map_err(Into::into) {
             Ok(()) | Err(Self::ReaderGone) if !is_well => Err(Self::Shown),
             shown => shown,
         }

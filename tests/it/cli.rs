@@ -5,7 +5,7 @@ use std::process::{Child, Stdio};
 
 use serde_json::Value;
 
-use crate::process::{Broker, quipu, signal};
+use crate::process::{Broker, quipu, signal, unread};
 
 /// Runs a command that must succeed; what it printed.
 pub fn done(broker: &Broker, arguments: &[&str]) -> String {
@@ -309,10 +309,18 @@ fn a_damaged_segment_is_shown_up_to_the_damage() {
     let file = batch["file"].as_str().expect("a name");
     let mut bytes = std::fs::read(file).unwrap();
     bytes[batch["position"].as_u64().expect("a position") as usize + 65] ^= 1;
+    assert_eq!(unread(&["dump", file]), (Some(0), String::new()));
     std::fs::write(file, bytes).unwrap();
     let (code, out, _) = quipu(&["dump", "-r", file]);
     assert_eq!(code, Some(1));
     assert!(out.contains("first") && out.contains("BAD-CHECKSUM") && !out.contains("second"), "{out}");
+    for format in ["table", "json"] {
+        assert_eq!(
+            unread(&["dump", file, "--format", format]).0,
+            Some(1),
+            "{format}: nobody needs to look on"
+        );
+    }
 }
 
 #[test]

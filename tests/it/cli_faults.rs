@@ -176,12 +176,21 @@ fn records_that_an_answer_leaves_out_do_not_count_as_sent() {
 
 /// The answer to a fetch in which the topic `bad` has an error that may pass.
 fn bad_fails(answer: &[u8]) -> Vec<u8> {
+    with_bad(answer, ErrorCode::KAFKA_STORAGE_ERROR)
+}
+
+/// The same with an error that does not pass.
+fn bad_is_forbidden(answer: &[u8]) -> Vec<u8> {
+    with_bad(answer, ErrorCode::TOPIC_AUTHORIZATION_FAILED)
+}
+
+fn with_bad(answer: &[u8], code: ErrorCode) -> Vec<u8> {
     let (correlation_id, mut body) =
         decode_response_header(&answer[4..], ApiKey::Fetch, FETCH).expect("a header");
     let mut response = FetchResponse::decode(&mut body, FETCH).expect("a fetch answer");
     let bad = response.responses.iter_mut().filter(|topic| &*topic.topic == "bad");
     for partition in bad.flat_map(|topic| &mut topic.partitions) {
-        partition.error_code = ErrorCode::KAFKA_STORAGE_ERROR;
+        partition.error_code = code;
         partition.records = None;
     }
     response_frame(ApiKey::Fetch, FETCH, correlation_id, &response, Vec::new()).to_vec()
@@ -210,6 +219,23 @@ fn a_partition_that_cannot_be_read_is_given_up_and_the_others_are_read() {
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");
         assert!(said.contains("bad-0") && said.contains("KAFKA_STORAGE_ERROR"), "{arguments:?}: {said}");
     }
+}
+
+#[test]
+fn a_reader_that_is_gone_hides_no_partition_that_cannot_be_read() {
+    let broker = dev_behind(|_, api| match api {
+        ApiKey::Fetch => Fate::Rewritten(bad_is_forbidden),
+        _ => Fate::Answered,
+    });
+    for topic in ["bad", "good"] {
+        done(&broker, &["topic", "create", topic, "-p", "1"]);
+        done_with(&broker, &["produce", topic], "0\n");
+    }
+    let (code, said) = into(no_reader(), &broker, &["consume", "bad", "good", "-e"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("TOPIC_AUTHORIZATION_FAILED") && !said.contains("output"), "{said}");
+    let (code, said) = into(no_reader(), &broker, &["consume", "good", "-e"]);
+    assert_eq!((code, said.as_str()), (Some(0), ""));
 }
 
 #[test]
