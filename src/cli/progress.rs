@@ -87,12 +87,17 @@ impl Progress {
         let now = Instant::now();
         if line.drawn.is_none_or(|drawn| now.duration_since(drawn) >= REDRAW) {
             line.drawn = Some(now);
-            let columns = rustix::termios::tcgetwinsize(stderr()).map_or(80, |size| size.ws_col);
-            // The last column stays free: some terminals go to the next line once it is written.
-            let text: String = line.text(now).chars().take(usize::from(columns).saturating_sub(1)).collect();
+            let told = rustix::termios::tcgetwinsize(stderr()).ok().map(|size| size.ws_col);
+            let text: String = line.text(now).chars().take(room(told)).collect();
             write(&format!("\r{text}{ERASE_TO_END}"));
         }
     }
+}
+
+/// How long a line may be on a terminal that tells so many columns; a serial line, or one in a container, tells 0.
+fn room(columns: Option<u16>) -> usize {
+    // The last column stays free: some terminals go to the next line once it is written.
+    usize::from(columns.filter(|columns| *columns > 0).unwrap_or(80)) - 1
 }
 
 /// Progress that cannot be shown is no reason to fail.
@@ -191,6 +196,11 @@ mod tests {
         assert_eq!(bar(7, 5), bar(5, 5));
         assert_eq!(bar(0, 0).chars().count() as u64, BAR_CELLS);
         assert_eq!(after(Counts::Bytes, Some(0), 0, 0), format!("{} 0 B/0 B  some  0 B/s", "█".repeat(30)));
+    }
+
+    #[test]
+    fn a_terminal_that_does_not_know_its_width_has_room() {
+        assert_eq!([Some(120), Some(1), Some(0), None].map(room), [119, 0, 79, 79]);
     }
 
     #[test]
