@@ -374,8 +374,7 @@ fn delete(args: &Names) -> Result<(), Failure> {
             }
         }
     }
-    let shown = if rows.is_empty() { Ok(()) } else { rows.show(args.admin.format) };
-    Failure::unless(!failed, shown)
+    rows.conclude(!failed, args.admin.format)
 }
 
 /// Reads `TOPIC` and `TOPIC:PARTITION`, and looks up which partitions that means.

@@ -6,6 +6,7 @@ use comfy_table::{Cell, CellAlignment, Table, presets};
 use serde_json::Value;
 
 use super::connect::Format;
+use super::failure::Failure;
 
 /// A result: rows under named columns. As JSON each row is an object with the columns' keys.
 #[derive(Debug)]
@@ -79,6 +80,12 @@ impl Rows {
             Format::Json => show_json(&self.to_json()),
             Format::Table => io::stdout().lock().write_all(self.to_table(terminal_width()).as_bytes()),
         }
+    }
+
+    /// Shows what became of each thing that a command was to do, if of any, and ends the command: it has failed unless
+    /// `is_well`.
+    pub(super) fn conclude(&self, is_well: bool, format: Format) -> Result<(), Failure> {
+        Failure::unless(is_well, if self.rows.is_empty() { Ok(()) } else { self.show(format) })
     }
 }
 

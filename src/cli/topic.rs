@@ -233,8 +233,7 @@ fn report(
             },
         }
     }
-    let shown = if rows.is_empty() { Ok(()) } else { rows.show(format) };
-    Failure::unless(!failed, shown)
+    rows.conclude(!failed, format)
 }
 
 fn list(args: &List) -> Result<(), Failure> {
