@@ -597,6 +597,7 @@ mod tests {
         let caller = api::Caller { broker: &broker, peer_addr: address, local_addr: address, turn: None };
         let answer = size_of_val(&api::answer(caller, &[], Vec::new()));
         let whole = size_of_val(&serve(stream, &broker, BufferPool::default(), &gauge));
+        println!("an idle connection is {whole} bytes, {answer} of them to answer");
         // A thousand of them are idle for each that works, so what is rare is boxed.
         assert!(whole <= 2_500, "{whole} bytes, {answer} of them to answer");
     }
