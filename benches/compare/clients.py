@@ -198,10 +198,10 @@ def rdkafka_latency(broker, topic, rate, seconds, size=100):
         if "consume" in broker.lacks:
             run(write, limit_s)
             return {"ack": percentiles([int(line) for line in acks.read_text().split()][100:])}
-        reader = [BIN / "rdkafka_performance", "-C", "-o", "end", "-c", count, "-A", reads, *common, "-X", "fetch.wait.max.ms=100"]
+        reader = [BIN / "rdkafka_performance", "-C", "-o", "beginning", "-c", count, "-A", reads, *common, "-X", "fetch.wait.max.ms=100"]
         consumer = subprocess.Popen([str(word) for word in reader], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            # It looks up the end of the log before the first record is sent.
+            # It waits at the end of the log before the first record is sent; whether it does, no record is lost on it.
             broker.settle(1.0)
             run(write, limit_s)
             consumer.wait(10)
