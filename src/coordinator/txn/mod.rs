@@ -33,6 +33,7 @@ use self::machine::{End, Found, Identity, Init, Status, Transaction, Version};
 use super::doors::{CoordinatorClock, Durability};
 use super::lost::Lost;
 use super::records::{CoordinatorRecord, RecordError};
+use super::step::log_error;
 use super::{Millis, Now};
 
 /// Epoch of this coordinator. There is no other one that could take over.
@@ -123,7 +124,7 @@ pub struct TransactionCoordinator {
     settings: RwLock<TransactionsSettings>,
     doors: Arc<dyn TransactionDoors>,
     clock: Arc<dyn CoordinatorClock>,
-    /// Lock order: a slot before the map; never two slots. A slot also comes before a group and before a log.
+    /// See [`Slot`] for the order of locks.
     slots: RwLock<HashMap<Arc<str>, Arc<Mutex<Slot>>>>,
     /// When what is due is looked for next, by the monotonic clock.
     next: Mutex<Due>,
@@ -141,6 +142,11 @@ struct Due {
     expire: Millis,
 }
 
+/// What is known of one id.
+///
+/// Lock order: a slot before the map that it is in, as when it is removed; never two slots. Whoever comes from the map
+/// takes the slot out as an `Arc` and lets the map go first. [`TransactionCoordinator::replay`] locks the other way
+/// round: nobody else has a slot before the coordinator is loaded. A slot also comes before a group and before a log.
 struct Slot {
     id: Arc<str>,
     /// `None` until the first InitProducerId is appended, and after the id was forgotten.
@@ -618,7 +624,14 @@ impl TransactionCoordinator {
 
     fn begin_completing(&self, shared: &Arc<Mutex<Slot>>, slot: &mut Slot) -> Completing<'_> {
         slot.is_completing = true;
-        Completing { coordinator: self, slot: Arc::clone(shared), marked: Vec::new(), is_done: false }
+        Completing {
+            coordinator: self,
+            slot: Arc::clone(shared),
+            of: None,
+            marked: Vec::new(),
+            is_released: false,
+            is_done: false,
+        }
     }
 }
 
@@ -647,22 +660,34 @@ impl Slot {
 struct Completing<'a> {
     coordinator: &'a TransactionCoordinator,
     slot: Arc<Mutex<Slot>>,
+    /// The state whose markers are written.
+    of: Option<Transaction>,
     /// The partitions that have their marker, while the outcome is not told to be complete.
     marked: Vec<(Arc<str>, i32)>,
+    /// The slot is no longer ours: somebody else may be completing in it.
+    is_released: bool,
+    /// Nobody else has to be called.
     is_done: bool,
 }
 
 impl Completing<'_> {
     /// Waits for the outcome to be durable, writes all markers, waits for these, and says that they are there.
     async fn run(mut self) -> Result<(), ErrorCode> {
+        self.see_through().await
+    }
+
+    async fn see_through(&mut self) -> Result<(), ErrorCode> {
+        let coordinator = self.coordinator;
+        let shared = Arc::clone(&self.slot);
         let (state, outcome) = {
-            let slot = self.slot.lock();
-            (slot.state.clone(), self.coordinator.doors.durable(&slot.id))
+            let mut slot = shared.lock();
+            let Some(state) = slot.state.clone().filter(|state| state.status.is_prepared()) else {
+                self.release(&mut slot);
+                return Ok(());
+            };
+            (state, coordinator.doors.durable(&slot.id))
         };
-        let Some(state) = state.filter(|state| state.status.is_prepared()) else {
-            self.is_done = true;
-            return Ok(());
-        };
+        self.of = Some(state.clone());
         // SAFETY of the data: a marker may never outlive its outcome.
         let written = match outcome.wait().await {
             Ok(()) => self.write_markers(&state).await,
@@ -673,28 +698,37 @@ impl Completing<'_> {
             self.is_done = true;
             return Err(log_error(error));
         }
-        let now = self.coordinator.clock.now();
-        let mut slot = self.slot.lock();
-        self.is_done = true;
+        let now = coordinator.clock.now();
+        let mut slot = shared.lock();
         if slot.state.as_ref() != Some(&state) {
-            self.marked.clear();
             // Somebody else has seen it through.
+            self.release(&mut slot);
             return Ok(());
         }
+        self.is_done = true;
         let Some(done) = state.complete(now.wall) else { return Ok(()) };
         let next = if slot.reopened.is_empty() {
             None
         } else {
             done.add(now.wall, done.identity(), &slot.reopened)?
         };
-        self.coordinator.advance(&mut slot, Some(done), now)?;
+        coordinator.advance(&mut slot, Some(done), now)?;
         slot.marked.clear();
-        self.marked.clear();
+        // From here on the next transaction may begin, and end.
+        self.release(&mut slot);
         if let Some(next) = next {
-            self.coordinator.advance(&mut slot, Some(next), now)?;
+            coordinator.advance(&mut slot, Some(next), now)?;
             slot.reopened.clear();
         }
         Ok(())
+    }
+
+    /// Lets go of the slot under the guard that has published its state. Later would be too late: by then it may be
+    /// somebody else's.
+    fn release(&mut self, slot: &mut Slot) {
+        slot.is_completing = false;
+        self.is_released = true;
+        self.is_done = true;
     }
 
     async fn write_markers(&mut self, state: &Transaction) -> Result<(), ErrorCode> {
@@ -705,7 +739,14 @@ impl Completing<'_> {
             coordinator_epoch: COORDINATOR_EPOCH,
             has_own_epoch: state.version == Version::Two,
         };
-        let marked = self.slot.lock().marked.clone();
+        let marked = {
+            let slot = self.slot.lock();
+            // A marker of an outcome that has been told could end a part of the next transaction.
+            if slot.state.as_ref() != Some(state) {
+                return Ok(());
+            }
+            slot.marked.clone()
+        };
         let mut written = Vec::new();
         for (topic, partitions) in &state.partitions {
             let places = partitions.iter().map(|partition| (Arc::clone(topic), *partition));
@@ -732,23 +773,17 @@ impl Completing<'_> {
 
 impl Drop for Completing<'_> {
     fn drop(&mut self) {
+        if self.is_released {
+            return;
+        }
         let mut slot = self.slot.lock();
         slot.is_completing = false;
-        slot.marked.extend(self.marked.drain(..));
+        if self.of.is_some() && slot.state == self.of {
+            slot.marked.extend(self.marked.drain(..));
+        }
         drop(slot);
         if !self.is_done {
             self.coordinator.stranded.notify_one();
         }
-    }
-}
-
-/// What clients are told of an error of the log, as by Kafka's coordinator.
-fn log_error(error: ErrorCode) -> ErrorCode {
-    match error {
-        ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
-        | ErrorCode::NOT_ENOUGH_REPLICAS
-        | ErrorCode::REQUEST_TIMED_OUT => ErrorCode::COORDINATOR_NOT_AVAILABLE,
-        ErrorCode::NOT_LEADER_OR_FOLLOWER | ErrorCode::KAFKA_STORAGE_ERROR => ErrorCode::NOT_COORDINATOR,
-        other => other,
     }
 }

@@ -245,6 +245,8 @@ struct World {
     broken_topic: Mutex<Option<&'static str>>,
     /// The coordinator's own log takes nothing.
     full: Mutex<bool>,
+    /// What the next to wait for the coordinator's own log gets.
+    outcome: Mutex<Option<Durability>>,
     /// Markers become durable when their senders are told.
     hanging: Mutex<Option<Vec<DurabilitySender>>>,
 }
@@ -259,7 +261,7 @@ impl TransactionDoors for World {
     }
 
     fn durable(&self, _: &str) -> Durability {
-        Durability::Done
+        self.outcome.lock().take().unwrap_or(Durability::Done)
     }
 
     fn fresh_producer_id(&self) -> Result<i64, ErrorCode> {
@@ -304,6 +306,16 @@ fn coordinator(world: &Arc<World>) -> TransactionCoordinator {
     coordinator
 }
 
+/// A transaction of "id" that holds these partitions.
+async fn begun(partitions: &[(&str, i32)]) -> (Arc<World>, TransactionCoordinator, Identity) {
+    let world = Arc::new(World::default());
+    let coordinator = coordinator(&world);
+    let producer = coordinator.init("id", Some(1_000), None).await.unwrap();
+    let partitions: Vec<_> = partitions.iter().map(|(topic, index)| (Arc::from(*topic), *index)).collect();
+    let _ = coordinator.add_partitions("id", producer, &partitions).unwrap();
+    (world, coordinator, producer)
+}
+
 fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
@@ -327,11 +339,7 @@ fn status(coordinator: &TransactionCoordinator) -> Status {
 #[test]
 fn markers_are_there_when_a_transaction_has_ended() {
     run(async {
-        let world = Arc::new(World::default());
-        let coordinator = coordinator(&world);
-        let producer = coordinator.init("id", Some(1_000), None).await.unwrap();
-        let partitions: [(Arc<str>, i32); 2] = [("t".into(), 0), ("u".into(), 3)];
-        let _ = coordinator.add_partitions("id", producer, &partitions).unwrap();
+        let (world, coordinator, producer) = begun(&[("t", 0), ("u", 3)]).await;
         assert_eq!(coordinator.within("id", producer, "u", 3, || 7), Ok(7));
         let next = coordinator.end("id", producer, true, Version::Two).await.unwrap();
         assert_eq!(next, (producer.0, producer.1 + 1));
@@ -348,10 +356,7 @@ fn markers_are_there_when_a_transaction_has_ended() {
 #[test]
 fn markers_that_failed_are_written_by_the_next_scan_and_those_of_a_lost_connection_at_once() {
     run(async {
-        let world = Arc::new(World::default());
-        let coordinator = coordinator(&world);
-        let producer = coordinator.init("id", Some(1_000), None).await.unwrap();
-        let _ = coordinator.add_partitions("id", producer, &[("t".into(), 0)]).unwrap();
+        let (world, coordinator, producer) = begun(&[("t", 0)]).await;
         *world.broken.lock() = true;
         let refused = coordinator.end("id", producer, false, Version::Two).await;
         assert_eq!(refused, Err(ErrorCode::NOT_COORDINATOR));
@@ -380,11 +385,7 @@ fn markers_that_failed_are_written_by_the_next_scan_and_those_of_a_lost_connecti
 #[test]
 fn a_partition_that_refuses_its_marker_keeps_no_other_from_having_one() {
     run(async {
-        let world = Arc::new(World::default());
-        let coordinator = coordinator(&world);
-        let producer = coordinator.init("id", Some(1_000), None).await.unwrap();
-        let partitions: [(Arc<str>, i32); 3] = [("a".into(), 0), ("t".into(), 0), ("u".into(), 3)];
-        let _ = coordinator.add_partitions("id", producer, &partitions).unwrap();
+        let (world, coordinator, producer) = begun(&[("a", 0), ("t", 0), ("u", 3)]).await;
         *world.broken_topic.lock() = Some("t");
         assert!(coordinator.end("id", producer, true, Version::One).await.is_err());
         let marked = || world.markers.lock().iter().map(|(topic, ..)| topic.clone()).collect::<Vec<_>>();
@@ -402,9 +403,62 @@ fn a_partition_that_refuses_its_marker_keeps_no_other_from_having_one() {
         assert_eq!(marked(), ["a", "u", "t"]);
         assert_eq!(status(&coordinator), Status::CompleteCommit);
         // The next transaction has markers of its own.
+        let partitions: [(Arc<str>, i32); 3] = [("a".into(), 0), ("t".into(), 0), ("u".into(), 3)];
         let _ = coordinator.add_partitions("id", producer, &partitions).unwrap();
         coordinator.end("id", producer, true, Version::One).await.unwrap();
         assert_eq!(marked().len(), 6);
+    });
+}
+
+#[test]
+fn who_has_told_an_outcome_has_let_go_of_the_id() {
+    run(async {
+        let (world, coordinator, producer) = begun(&[("t", 0)]).await;
+        let completing = |shared: &_, slot: &mut _| Ok(coordinator.begin_completing(shared, slot));
+        let prepare = || {
+            coordinator.with("id", |shared, slot| {
+                let state = slot.state.as_ref().unwrap();
+                let next = end(state, producer, true, Version::One)?;
+                coordinator.advance(slot, Some(next), world.now())?;
+                completing(shared, slot)
+            })
+        };
+        let mut first = prepare().unwrap();
+        first.see_through().await.unwrap();
+        assert_eq!(status(&coordinator), Status::CompleteCommit);
+        // The next transaction is being ended before the thread that has ended this one comes to let go.
+        let _ = coordinator.add_partitions("id", producer, &[("t".into(), 0)]).unwrap();
+        let second = prepare().unwrap();
+        drop(first);
+        coordinator.run_due().await;
+        assert_eq!(world.markers.lock().len(), 1, "somebody is writing these already");
+        second.run().await.unwrap();
+        assert_eq!(world.markers.lock().len(), 2);
+        assert_eq!(status(&coordinator), Status::CompleteCommit);
+    });
+}
+
+/// Its markers, in version 1, could end a part of the next transaction.
+#[test]
+fn an_outcome_that_somebody_else_has_told_meanwhile_gets_no_markers() {
+    run(async {
+        let (world, coordinator, producer) = begun(&[("t", 0)]).await;
+        let (sender, outcome) = Durability::pending();
+        *world.outcome.lock() = Some(outcome);
+        let mut late = std::pin::pin!(coordinator.end("id", producer, true, Version::One));
+        std::future::poll_fn(|cx| {
+            assert!(late.as_mut().poll(cx).is_pending());
+            std::task::Poll::Ready(())
+        })
+        .await;
+        let told = coordinator.with("id", |_, slot| {
+            let done = slot.state.as_ref().unwrap().complete(0);
+            coordinator.advance(slot, done, world.now())
+        });
+        told.unwrap();
+        sender.send(Ok(()));
+        late.await.unwrap();
+        assert!(world.markers.lock().is_empty());
     });
 }
 
@@ -508,10 +562,7 @@ fn t1_the_last_epoch_is_remembered_across_a_restart() {
 #[test]
 fn t7_a_scan_aborts_what_took_too_long_and_t12_forgets_what_is_not_used() {
     run(async {
-        let world = Arc::new(World::default());
-        let coordinator = coordinator(&world);
-        let producer = coordinator.init("id", Some(1_000), None).await.unwrap();
-        let _ = coordinator.add_partitions("id", producer, &[("t".into(), 0)]).unwrap();
+        let (world, coordinator, producer) = begun(&[("t", 0)]).await;
         world.now.store(coordinator.next_deadline(), Ordering::Relaxed);
         coordinator.run_due().await;
         assert_eq!(status(&coordinator), Status::CompleteAbort);
