@@ -12,7 +12,7 @@ use super::group::consumer::{Beat, BeatReply, ConsumerView, Refused};
 use super::slots::Slot;
 use super::step::{TEXT_BYTES_MAX, log_error};
 
-/// The topics, with only those listed that a client may see.
+/// The topics, of which a client may see some only.
 pub(super) struct Seen<'a> {
     pub(super) topics: &'a dyn TopicLookup,
     pub(super) sight: &'a dyn Sight,
@@ -32,7 +32,11 @@ impl TopicLookup for Seen<'_> {
     }
 
     fn names(&self) -> Vec<Arc<str>> {
-        self.topics.names().into_iter().filter(|name| self.sight.sees(name)).collect()
+        self.topics.names()
+    }
+
+    fn shows(&self, name: &str) -> bool {
+        self.sight.sees(name)
     }
 
     /// Both only rise, so that their sum changes with either.

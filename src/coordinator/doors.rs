@@ -48,6 +48,10 @@ pub trait TopicLookup: Send + Sync {
     fn id_of(&self, name: &str) -> Option<Uuid>;
     /// Names of all topics, in any order.
     fn names(&self) -> Vec<Arc<str>>;
+    /// Whether whoever asks may see this one.
+    fn shows(&self, _name: &str) -> bool {
+        true
+    }
     /// Changes whenever a topic comes, goes or grows.
     fn version(&self) -> i64;
 }

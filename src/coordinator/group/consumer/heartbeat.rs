@@ -6,7 +6,7 @@ use std::sync::Arc;
 use quipu_protocol::error_code::ErrorCode;
 
 use super::reconcile::Goal;
-use super::subscription::{Image, resolve, topics_of};
+use super::subscription::{Image, Names, compile, topics_of};
 use super::target::Draft;
 use super::{
     Consumer, ConsumerRecord, Current, GroupEpoch, JOIN, LEAVE_STATIC, MemberId, Progress, Refused, Resolved,
@@ -348,6 +348,7 @@ impl Consumer {
         now: Now,
     ) -> Result<BTreeMap<Arc<str>, Arc<Resolved>>, Refused> {
         let mut resolved = BTreeMap::new();
+        let mut names = None;
         let own = subscription.regex.iter().filter(|_| is_changed);
         let all = self.regexes.keys().filter(|_| is_stale);
         for regex in own.chain(all) {
@@ -355,7 +356,9 @@ impl Consumer {
             if resolved.contains_key(regex) || known.is_some() && !is_stale {
                 continue;
             }
-            let new = resolve(regex, topics, now)?;
+            let compiled = compile(regex)?;
+            let names = names.get_or_insert_with(|| Names::of(topics));
+            let new = names.resolve(&compiled, topics, now);
             if known.is_none_or(|known| known.topics != new.topics) {
                 resolved.insert(regex.clone(), Arc::new(new));
             }

@@ -37,13 +37,31 @@ pub(super) fn compile(pattern: &str) -> Result<Regex, Refused> {
         .map_err(|error| invalid(error.to_string()))
 }
 
-/// Finds the topics that an expression stands for.
-pub(super) fn resolve(pattern: &str, topics: &dyn TopicLookup, now: Now) -> Result<Resolved, Refused> {
-    let regex = compile(pattern)?;
-    let version = topics.version();
-    let mut names: Vec<Arc<str>> = topics.names().into_iter().filter(|name| regex.is_match(name)).collect();
-    names.sort_unstable();
-    Ok(Resolved { topics: names, version, at_ms: now.wall })
+/// The topics that expressions are matched with: taken once for all of them, as a cluster may have very many.
+#[derive(Debug)]
+pub(super) struct Names {
+    /// In order, and whether they may be seen, once that was asked.
+    all: Vec<(Arc<str>, Option<bool>)>,
+    version: i64,
+}
+
+impl Names {
+    /// All topics, as they are now.
+    pub(super) fn of(topics: &dyn TopicLookup) -> Self {
+        let version = topics.version();
+        let mut all: Vec<_> = topics.names().into_iter().map(|name| (name, None)).collect();
+        all.sort_unstable();
+        Self { all, version }
+    }
+
+    /// Finds the topics that an expression stands for. Only of those that match it is asked whether they may be seen.
+    pub(super) fn resolve(&mut self, regex: &Regex, topics: &dyn TopicLookup, now: Now) -> Resolved {
+        let matched = self.all.iter_mut().filter(|(name, _)| regex.is_match(name));
+        let seen = matched.filter_map(|(name, is_seen)| {
+            is_seen.get_or_insert_with(|| topics.shows(name)).then(|| Arc::clone(name))
+        });
+        Resolved { topics: seen.collect(), version: self.version, at_ms: now.wall }
+    }
 }
 
 /// The topics of some members together, as they are now.
@@ -119,7 +137,60 @@ impl Hasher for Fnv {
 
 #[cfg(test)]
 mod tests {
+    use parking_lot::Mutex;
+
     use super::*;
+    use crate::coordinator::group::sim::Topics;
+
+    #[test]
+    fn only_what_matches_is_asked_about_and_that_once() {
+        let mut topics = Topics::default();
+        for name in ["hidden-b", "b", "a", "c"] {
+            topics.set(name, 1);
+        }
+        let asked = Mutex::default();
+        let seen = Asking { topics: &topics, asked: &asked };
+        let mut names = Names::of(&seen);
+        let mut resolve =
+            |pattern| names.resolve(&compile(pattern).unwrap(), &seen, Now { tick: 0, wall: 7 }).topics;
+        assert_eq!(resolve("b|c"), ["b".into(), "c".into()]);
+        assert_eq!(resolve(".*b"), ["b".into()]);
+        assert_eq!(resolve("b"), ["b".into()]);
+        assert_eq!(*asked.lock(), ["b", "c", "hidden-b"]);
+    }
+
+    /// Hides some topics, and notes what it is asked about.
+    struct Asking<'a> {
+        topics: &'a Topics,
+        asked: &'a Mutex<Vec<String>>,
+    }
+
+    impl TopicLookup for Asking<'_> {
+        fn partitions(&self, name: &str) -> Option<i32> {
+            self.topics.partitions(name)
+        }
+
+        fn name_of(&self, id: Uuid) -> Option<Arc<str>> {
+            self.topics.name_of(id)
+        }
+
+        fn id_of(&self, name: &str) -> Option<Uuid> {
+            self.topics.id_of(name)
+        }
+
+        fn names(&self) -> Vec<Arc<str>> {
+            self.topics.names()
+        }
+
+        fn shows(&self, name: &str) -> bool {
+            self.asked.lock().push(name.to_owned());
+            !name.starts_with("hidden")
+        }
+
+        fn version(&self) -> i64 {
+            self.topics.version()
+        }
+    }
 
     #[test]
     fn an_expression_matches_whole_names() {
