@@ -339,7 +339,7 @@ impl Group {
             }
         }
         if appended.is_ok() {
-            self.consumer.cancel_settled(&records);
+            self.consumer.cancel_settled(now, &records);
         }
         next
     }

@@ -336,6 +336,11 @@ impl Sim {
         }
     }
 
+    /// The heartbeat as one of the static member "pod".
+    pub(crate) fn pod(beat: Beat) -> Beat {
+        Beat { instance_id: Some("pod".into()), ..beat }
+    }
+
     pub(crate) fn owning(id: &str, epoch: i32, owned: &Partitions) -> Beat {
         Beat { owned: Some(owned.clone()), ..Self::quiet(id, epoch) }
     }

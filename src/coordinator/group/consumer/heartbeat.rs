@@ -267,7 +267,6 @@ impl Consumer {
             let made = TargetEpoch { epoch, at_ms: now.wall };
             target = draft.target(made, id, &found.target, settings.assignors[0], topics, records);
             target_epoch = epoch;
-            self.assigned_at = Some(now.tick);
         }
 
         let subscribed = || {

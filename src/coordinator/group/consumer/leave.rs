@@ -10,6 +10,7 @@ use super::{
     Beat, Consumer, ConsumerRecord, Current, GroupEpoch, Held, LEAVE_STATIC, Member, MemberId, Progress,
     Refused, TargetEpoch,
 };
+use crate::coordinator::Now;
 use crate::coordinator::group::Record;
 use crate::coordinator::group::timers::Timer;
 
@@ -35,9 +36,9 @@ impl Consumer {
         Ok(())
     }
 
-    /// These records are in the log, and have been replayed: nobody waits any more for what they have brought about. Not
-    /// before, as a record that the log refuses leaves the member as it was.
-    pub(crate) fn cancel_settled(&mut self, records: &[Record]) {
+    /// These records are in the log, and have been replayed: nobody waits any more for what they have brought about, and
+    /// an assignment among them was made now. Not before, as a record that the log refuses leaves all as it was.
+    pub(crate) fn cancel_settled(&mut self, now: Now, records: &[Record]) {
         for record in records {
             match record {
                 Record::Consumer(ConsumerRecord::Member(id, None)) if !self.members.contains_key(id) => {
@@ -53,6 +54,10 @@ impl Consumer {
                     if current.progress != Progress::Unrevoked || current.epoch == LEAVE_STATIC =>
                 {
                     self.timers.cancel(&Timer::Revoke(id.clone()));
+                }
+                Record::Consumer(ConsumerRecord::TargetEpoch(target)) => {
+                    // As after a restart: one without a time was not computed.
+                    self.assigned_at = target.filter(|target| target.at_ms > 0).map(|_| now.tick);
                 }
                 _ => {}
             }

@@ -210,7 +210,7 @@ impl ConsumerState {
     }
 }
 
-/// A consumer group. All but the last three fields are kept, and change only in [`Consumer::replay`].
+/// A consumer group. All but the last four fields are kept, and change only in [`Consumer::replay`].
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Consumer {
     /// `None` when there is no such group.
@@ -227,7 +227,8 @@ pub(crate) struct Consumer {
     static_members: HashMap<Arc<str>, MemberId>,
     /// The state of the topics that the epoch is known to be up to date with.
     topics_seen: Option<i64>,
-    /// When the target assignment was computed last, by the monotonic clock; `None` if that is not known.
+    /// When the target assignment was computed last, by the monotonic clock; `None` if that is not known. It changes when
+    /// that has been replayed, and in [`Consumer::restore`].
     assigned_at: Option<Millis>,
     /// Before when no other assignment is made, if one was put off.
     assigns_at: Option<Millis>,

@@ -277,7 +277,7 @@ fn g7_a_static_member_changes_its_protocol_in_both_directions_and_keeps_its_part
     let token = sim.sync_with(lead);
     assert_eq!(sim.synced(token).error, ErrorCode::NONE);
     // It need not leave first, as its old self cannot be told that it should.
-    let beat = Beat { instance_id: Some("pod".into()), ..Sim::joining("new") };
+    let beat = Sim::pod(Sim::joining("new"));
     let joined = sim.beat(beat).unwrap();
     assert_eq!(numbers(joined.assignment.as_ref().unwrap()), [0, 1, 2, 3]);
     assert_eq!(sim.group.consumer.view(Default::default()).members.len(), 1);
@@ -395,4 +395,15 @@ fn a_classic_member_waits_for_the_assignment_interval_as_others_do() {
     assert_eq!(sim.heartbeat(&id, 2), ErrorCode::REBALANCE_IN_PROGRESS);
     let generation = join(&mut sim, consumer(&id, &[])).generation;
     assert_eq!(fetch(&mut sim, &id, generation).map(|partitions| partitions.len()), Ok(2));
+}
+
+#[test]
+fn an_upgrade_makes_an_assignment_that_the_next_one_waits_for() {
+    let mut sim = Sim::over(4);
+    sim.settings.consumer.assignment_interval_ms = 1_000;
+    let (_, _, generation) = classic_pair(&mut sim);
+    assert_eq!(sim.enter("new").epoch, generation + 1);
+    assert_eq!(sim.enter("other").epoch, generation + 1, "the last assignment's");
+    sim.pass(1_000);
+    assert_eq!(sim.beat(Sim::quiet("other", generation + 1)).unwrap().epoch, generation + 2);
 }
