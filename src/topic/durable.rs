@@ -145,7 +145,8 @@ impl Waiting {
         }
     }
 
-    fn release(&self, outcome: Result<Offset, ErrorCode>) {
+    /// Tells those whom a flush up to the offset concerns, or all of a failure.
+    pub(super) fn release(&self, outcome: Result<Offset, ErrorCode>) {
         let mut ready = Vec::new();
         {
             let mut list = self.list.lock();

@@ -626,6 +626,9 @@ impl Partition {
             drop(log.appender.lock().take());
         }
         self.flushers.forget(self);
+        // Whoever waits for a flush that this has taken out of its queue, or that failed before. Who comes from here on
+        // finds the partition deleted.
+        self.waiting.release(Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
         self.waiters.disturb_all();
     }
 }

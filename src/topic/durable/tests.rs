@@ -444,6 +444,19 @@ fn a_partition_waits_for_its_interval_once() {
 }
 
 #[test]
+fn who_waits_for_a_flush_that_never_comes_is_told_of_the_deletion() {
+    let (topics, topic, _gate) = topics(1, durability("sync"));
+    let partition = topic.partition(0).unwrap();
+    let end = append(&partition);
+    assert_eq!(told(answer(&partition, end)), Ok(()));
+    // It came when a flush had failed for want of descriptors, and the next try is taken out by the deletion.
+    let mut waiting = Awaited::default();
+    partition.waiting.wait(end + 1, || None, waiting.add());
+    topics.remove("orders").unwrap().end();
+    assert_eq!(told(waiting), Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
+}
+
+#[test]
 fn ten_thousand_partitions_start_without_a_file_each_after_a_clean_stop_alone() {
     let disk = GatedDisk::default();
     let gate = Arc::clone(&disk.gate);
