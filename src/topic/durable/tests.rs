@@ -399,6 +399,7 @@ fn who_has_waited_for_a_failed_sync_of_the_file_system_does_not_try_it_again() {
     let answers: Vec<_> =
         topic.partitions().iter().map(|partition| answer(partition, append(partition))).collect();
     drop(turn);
+    until("the second has seen that", || second.is_finished());
     gate.open();
     second.join().unwrap();
     for answer in answers {
