@@ -17,6 +17,7 @@ use quipu_storage::{Millis, Offset};
 
 use super::{Found, Reader, TOPIC_IDS_SINCE, Wanted, partition_of};
 use crate::api::Context;
+use crate::topic::Topic;
 
 /// First version with sessions.
 const SESSIONS_SINCE: i16 = 7;
@@ -57,10 +58,15 @@ struct Share {
 impl Share {
     /// Takes as much as is needed in all; `false` if there is not that much.
     fn becomes(&mut self, own: usize) -> bool {
-        let all = self.all.fetch_add(own, Ordering::Relaxed) + own;
-        let fits = own <= self.own || all - self.own <= PARTITIONS_MAX;
-        let given_back = if fits { std::mem::replace(&mut self.own, own) } else { own };
-        self.all.fetch_sub(given_back, Ordering::Relaxed);
+        // At once: what does not fit must not stand in anybody's way, not even for a moment.
+        let changed = |all: usize| {
+            let all = all - self.own + own;
+            (own <= self.own || all <= PARTITIONS_MAX).then_some(all)
+        };
+        let fits = self.all.fetch_update(Ordering::Relaxed, Ordering::Relaxed, changed).is_ok();
+        if fits {
+            self.own = own;
+        }
         fits
     }
 }
@@ -93,19 +99,47 @@ struct State {
 #[derive(Debug)]
 struct Entry {
     wanted: Wanted,
+    /// This request has just said what is wanted, and found its topic.
+    is_fresh: bool,
     told: Option<(Offset, Offset)>,
 }
 
-type Key<'a> = (Uuid, &'a str, i32);
+/// Which topic is meant. By id the name is only a label, and the other way round.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Which {
+    Id(Uuid),
+    Name(Arc<str>),
+}
 
 impl Wanted {
-    fn key(&self) -> Key<'_> {
-        // By id the name is only a label, and the other way round.
-        if self.topic_id.is_zero() {
-            (Uuid::ZERO, &self.topic, self.index)
+    fn which(&self) -> Which {
+        if self.topic_id.is_zero() { Which::Name(Arc::clone(&self.topic)) } else { Which::Id(self.topic_id) }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.index == other.index
+            && self.topic_id == other.topic_id
+            && (!self.topic_id.is_zero() || self.topic == other.topic)
+    }
+}
+
+/// A topic as a request finds it: its name, if it is there, and itself, if it may be read.
+struct Looked {
+    name: Option<Arc<str>>,
+    topic: Result<Arc<Topic>, ErrorCode>,
+}
+
+impl Looked {
+    fn at(cx: &Context<'_>, reader: Reader, wanted: &Wanted) -> Self {
+        let by_id = !wanted.topic_id.is_zero();
+        let topic = if by_id {
+            cx.broker.topics.by_id(wanted.topic_id)
         } else {
-            (self.topic_id, "", self.index)
-        }
+            cx.broker.topics.by_name(&wanted.topic)
+        };
+        let name = topic.as_ref().map(|topic| Arc::clone(topic.name()));
+        let topic = reader.permitted(cx, name.as_ref().unwrap_or(&wanted.topic), topic, by_id);
+        Self { name, topic }
     }
 }
 
@@ -166,7 +200,10 @@ impl FetchSessions {
             next_epoch: 1,
             by_id: cx.version >= TOPIC_IDS_SINCE,
             last_used: now,
-            partitions: wanted.iter().map(|wanted| Entry { wanted: wanted.clone(), told: None }).collect(),
+            partitions: wanted
+                .iter()
+                .map(|wanted| Entry { wanted: wanted.clone(), is_fresh: false, told: None })
+                .collect(),
             share,
         }));
         sessions.insert(id, Arc::clone(&state));
@@ -204,7 +241,7 @@ impl FetchSessions {
                 self.sessions.lock().remove(&request.session_id);
                 return Ok(Opened::Sessionless(Vec::new()));
             }
-            session.partitions.iter_mut().map(|entry| entry.refreshed(cx, reader)).collect()
+            session.refreshed(|wanted| Looked::at(cx, reader, wanted))
         };
         Ok(Opened::Session(wanted, Session { id: request.session_id, is_full: false, state }))
     }
@@ -224,25 +261,21 @@ impl State {
     ) -> Result<(), ErrorCode> {
         let changes = all_wanted(cx, reader, request);
         if !changes.is_empty() {
-            let mut places: HashMap<(Uuid, String, i32), usize> = self
-                .partitions
-                .iter()
-                .enumerate()
-                .map(|(at, entry)| {
-                    let (id, name, index) = entry.wanted.key();
-                    ((id, name.to_owned(), index), at)
-                })
-                .collect();
+            let place = |(at, entry): (usize, &Entry)| ((entry.wanted.which(), entry.wanted.index), at);
+            let mut places: HashMap<(Which, i32), usize> =
+                self.partitions.iter().enumerate().map(place).collect();
             for wanted in changes {
-                let (id, name, index) = wanted.key();
-                match places.entry((id, name.to_owned(), index)) {
-                    Place::Occupied(at) => self.partitions[*at.get()].wanted = wanted,
+                match places.entry((wanted.which(), wanted.index)) {
+                    Place::Occupied(at) => {
+                        let entry = &mut self.partitions[*at.get()];
+                        (entry.wanted, entry.is_fresh) = (wanted, true);
+                    }
                     Place::Vacant(_) if self.partitions.len() >= SESSION_PARTITIONS_MAX => {
                         return Err(ErrorCode::FETCH_SESSION_ID_NOT_FOUND);
                     }
                     Place::Vacant(place) => {
                         place.insert(self.partitions.len());
-                        self.partitions.push(Entry { wanted, told: None });
+                        self.partitions.push(Entry { wanted, is_fresh: true, told: None });
                     }
                 }
             }
@@ -260,25 +293,34 @@ impl State {
         let fits = self.share.becomes(self.partitions.len());
         if fits { Ok(()) } else { Err(ErrorCode::FETCH_SESSION_ID_NOT_FOUND) }
     }
-}
 
-impl Entry {
-    /// The partition as it is now: what was missing may have been created, what was there may be gone.
-    fn refreshed(&mut self, cx: &Context<'_>, reader: Reader) -> Wanted {
-        let wanted = &mut self.wanted;
-        let by_id = !wanted.topic_id.is_zero();
-        let topic = if by_id {
-            cx.broker.topics.by_id(wanted.topic_id)
-        } else {
-            cx.broker.topics.by_name(&wanted.topic)
-        };
-        if let Some(topic) = topic.as_ref().filter(|_| by_id) {
-            wanted.topic = Arc::clone(topic.name());
+    /// The partitions as they are now: what was missing may have been created, what was there may be gone, and so may
+    /// rights. Looks at each topic once.
+    fn refreshed(&mut self, mut look: impl FnMut(&Wanted) -> Looked) -> Vec<Wanted> {
+        let mut all: Vec<Wanted> = Vec::with_capacity(self.partitions.len());
+        let mut last: Option<(Which, Looked)> = None;
+        // Those before the last one. Most sessions have one topic, or its partitions side by side.
+        let mut others: HashMap<Which, Looked> = HashMap::new();
+        for entry in &mut self.partitions {
+            if !std::mem::take(&mut entry.is_fresh) {
+                let wanted = &mut entry.wanted;
+                let which = wanted.which();
+                let (_, looked) = match &last {
+                    Some(known) if known.0 == which => known,
+                    _ => {
+                        let next = others.remove(&which).unwrap_or_else(|| look(wanted));
+                        others.extend(last.take());
+                        last.insert((which, next))
+                    }
+                };
+                if let Some(name) = looked.name.as_ref().filter(|_| !wanted.topic_id.is_zero()) {
+                    wanted.topic = Arc::clone(name);
+                }
+                wanted.partition = partition_of(&looked.topic, wanted.index);
+            }
+            all.push(entry.wanted.clone());
         }
-        // Rights may have come and gone as well.
-        let topic = reader.permitted(cx, &wanted.topic, topic, by_id);
-        wanted.partition = partition_of(&topic, wanted.index);
-        self.wanted.clone()
+        all
     }
 }
 
@@ -295,10 +337,10 @@ impl Session {
         let mut told = vec![true; wanted.len()];
         let same = state.partitions.len() == wanted.len();
         for (at, (wanted, found)) in wanted.iter().zip(found).enumerate() {
-            // The session is in the order of `wanted`: only the next request, which comes after this answer,
-            // changes it. (A client that does not wait gets an epoch error before it could.)
+            // The session is in the order of `wanted`, unless its client has not waited for this answer: the next
+            // request may have changed it then, and what has lost its place is told as it is.
             let Some(entry) =
-                state.partitions.get_mut(at).filter(|entry| same && entry.wanted.key() == wanted.key())
+                state.partitions.get_mut(at).filter(|entry| same && entry.wanted.is_same(wanted))
             else {
                 continue;
             };
@@ -345,6 +387,64 @@ mod tests {
         assert!(one.becomes(5) && other.becomes(11));
         drop((one, other));
         assert_eq!(all.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn who_asks_for_too_much_takes_nothing_from_others_meanwhile() {
+        let all = Arc::default();
+        let share = || Share { all: Arc::clone(&all), own: 0 };
+        let (mut greedy, mut modest) = (share(), share());
+        std::thread::scope(|scope| {
+            let asking = scope.spawn(|| (0..200_000).all(|_| !greedy.becomes(PARTITIONS_MAX + 1)));
+            assert!((0..200_000).all(|_| modest.becomes(10) && modest.becomes(0)));
+            assert!(asking.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn a_topic_is_looked_for_once_for_each_request() {
+        let entry = |name: &str, index, is_fresh| {
+            let asked = Wanted {
+                topic: name.into(),
+                topic_id: Uuid::ZERO,
+                index,
+                fetch_offset: 0,
+                max_bytes: 1,
+                current_leader_epoch: -1,
+                last_fetched_epoch: -1,
+                partition: Err(ErrorCode::NONE),
+            };
+            Entry { wanted: asked, is_fresh, told: None }
+        };
+        let mut state = State {
+            next_epoch: 1,
+            by_id: false,
+            last_used: 0,
+            partitions: vec![
+                entry("a", 0, false),
+                entry("a", 1, false),
+                entry("b", 0, false),
+                entry("a", 2, false),
+                entry("new", 0, true),
+                entry("b", 1, false),
+            ],
+            share: Share { all: Arc::default(), own: 0 },
+        };
+        let mut looked = Vec::new();
+        let mut refresh = |state: &mut State| {
+            let look = |wanted: &Wanted| {
+                looked.push(wanted.topic.to_string());
+                Looked { name: None, topic: Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) }
+            };
+            let wanted = state.refreshed(look);
+            (wanted, std::mem::take(&mut looked))
+        };
+        let (wanted, looked) = refresh(&mut state);
+        assert_eq!(looked, ["a", "b"]);
+        let codes = wanted.iter().map(|wanted| wanted.partition.as_ref().err().copied().unwrap());
+        let unknown = |code| code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+        assert_eq!(codes.map(unknown).collect::<Vec<_>>(), [true, true, true, true, false, true]);
+        assert_eq!(refresh(&mut state).1, ["a", "b", "new"], "what was new has been there since");
     }
 
     #[test]
