@@ -85,24 +85,40 @@ async fn fetch_group<'a>(
         let topics = topics.into_iter().map(|topic| refuse_topic(topic, error_code)).collect();
         return OffsetFetchResponseGroup { group_id, topics, error_code };
     }
-    let mut wanted = topics;
+    // Decided before the group is locked, which others wait for.
+    let asks_for_all = topics.is_none();
+    let permitted = |topic: OffsetFetchRequestTopics<'a>| {
+        let name = permitted_name(cx, &topic);
+        (topic, name)
+    };
+    let mut wanted = topics.map(|topics| topics.into_iter().map(permitted).collect::<Vec<_>>());
     let fetched = cx.broker.groups.look(&group_id, |group| {
         if let Some(group) = group {
             group.admit_fetch(member_id.as_deref(), member_epoch)?;
         }
         Ok(match wanted.take() {
             Some(topics) => {
-                topics.into_iter().map(|topic| fetch_topic(cx, group, topic, require_stable)).collect()
+                let fetch = |(topic, name): (OffsetFetchRequestTopics<'a>, _)| match name {
+                    Ok(name) => fetch_topic(cx, group, topic, name, require_stable),
+                    Err(code) => refuse_topic(topic, code),
+                };
+                topics.into_iter().map(fetch).collect()
             }
             None => group.map(|group| fetch_all(cx, group, require_stable)).unwrap_or_default(),
         })
     });
     let fetched = fetched.await.and_then(|fetched| fetched);
     let (error_code, topics) = match fetched {
-        Ok(topics) => (ErrorCode::NONE, topics),
+        Ok(mut topics) => {
+            if asks_for_all {
+                let is_seen = |name: &str| cx.may_quietly(Operation::Describe, ResourceType::Topic, name);
+                topics.retain(|topic: &OffsetFetchResponseTopics<'_>| is_seen(&topic.name));
+            }
+            (ErrorCode::NONE, topics)
+        }
         // The oldest version has a place for errors at the partitions only.
         Err(error) if cx.version < FIRST_WITH_GROUP_ERROR => {
-            let topics = wanted.unwrap_or_default().into_iter().map(|topic| refuse_topic(topic, error));
+            let topics = wanted.unwrap_or_default().into_iter().map(|(topic, _)| refuse_topic(topic, error));
             (error, topics.collect())
         }
         Err(error) => (error, Vec::new()),
@@ -110,23 +126,24 @@ async fn fetch_group<'a>(
     OffsetFetchResponseGroup { group_id, topics, error_code }
 }
 
+/// The name of the topic that is meant, if the client may see it.
+fn permitted_name<'a>(cx: &Context<'_>, topic: &OffsetFetchRequestTopics<'a>) -> Result<Str<'a>, ErrorCode> {
+    let name = if cx.version < FIRST_WITH_IDS {
+        topic.name.clone()
+    } else {
+        let name = cx.broker.groups.topics().name_of(topic.topic_id);
+        text(&name.ok_or(ErrorCode::UNKNOWN_TOPIC_ID)?)
+    };
+    cx.permit(Operation::Describe, ResourceType::Topic, &name).map(|()| name)
+}
+
 fn fetch_topic<'a>(
     cx: &Context<'_>,
     group: Option<&Group>,
     topic: OffsetFetchRequestTopics<'a>,
+    name: Str<'a>,
     require_stable: bool,
 ) -> OffsetFetchResponseTopics<'a> {
-    let name = if cx.version < FIRST_WITH_IDS {
-        topic.name.clone()
-    } else {
-        match cx.broker.groups.topics().name_of(topic.topic_id) {
-            Some(name) => text(&name),
-            None => return refuse_topic(topic, ErrorCode::UNKNOWN_TOPIC_ID),
-        }
-    };
-    if let Err(code) = cx.permit(Operation::Describe, ResourceType::Topic, &name) {
-        return refuse_topic(topic, code);
-    }
     let id = cx.broker.groups.topics().id_of(&name);
     let partitions = topic.partition_indexes.iter().map(|&index| match group {
         Some(group) if require_stable && group.is_unstable(&name, index) => unstable(index),
@@ -161,7 +178,6 @@ fn fetch_all(
         }
     }
     topics.retain(|topic| !topic.partitions.is_empty());
-    topics.retain(|topic| cx.may_quietly(Operation::Describe, ResourceType::Topic, &topic.name));
     if cx.version >= FIRST_WITH_IDS {
         // A topic without an id is on its way out and could not be told from others.
         topics.retain(|topic| !topic.topic_id.is_zero());
