@@ -17,8 +17,6 @@ use super::{Context, permission};
 use crate::security::acl::Operation;
 use crate::topic::LEADER_EPOCH;
 
-/// "Not asked for" in an authorized-operations field.
-pub(super) const NO_OPERATIONS: i32 = i32::MIN;
 /// Endpoint types (KIP-919).
 const BROKERS: i8 = 1;
 
@@ -52,11 +50,7 @@ pub async fn describe_cluster(
             rack: cx.broker.settings().rack.clone().map(Str::Owned),
             is_fenced: false,
         }],
-        cluster_authorized_operations: if request.include_cluster_authorized_operations {
-            cx.authorized_cluster_operations()
-        } else {
-            NO_OPERATIONS
-        },
+        cluster_authorized_operations: cx.cluster_operations(request.include_cluster_authorized_operations),
         ..Default::default()
     }
 }

@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use quipu_protocol::ErrorCode;
+use quipu_protocol::primitives::Uuid;
 
 use crate::broker::Broker;
 use crate::security::acl::{Operation, ResourceType};
-use crate::topic::Turn;
+use crate::topic::{Topic, Turn};
 
 /// The connection a request came on.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +64,45 @@ impl<'a> Context<'a> {
     }
 }
 
+/// Which topic a request means.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Named<'a> {
+    /// By its name.
+    Name(&'a str),
+    /// By its id, from some version on.
+    Id(Uuid),
+}
+
 impl Context<'_> {
+    /// The topic that is meant, if the client may do this to it. Whether one exists by that name is not told otherwise.
+    pub(super) fn topic(&self, operation: Operation, named: Named<'_>) -> Result<Arc<Topic>, ErrorCode> {
+        let permit = |name: &str| self.permit(operation, ResourceType::Topic, name);
+        match named {
+            Named::Name(name) => {
+                permit(name)?;
+                self.broker.topics.by_name(name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+            }
+            Named::Id(id) => {
+                let topic = self.broker.topics.by_id(id).ok_or(ErrorCode::UNKNOWN_TOPIC_ID)?;
+                permit(topic.name()).map(|()| topic)
+            }
+        }
+    }
+
+    /// A topic of the broker's own, which `create` makes on a thread that may wait if it is not there.
+    pub(super) async fn internal_topic(
+        &self,
+        name: &str,
+        create: fn(&Broker) -> Result<Arc<Topic>, ErrorCode>,
+    ) -> Result<Arc<Topic>, ErrorCode> {
+        match self.broker.topics.by_name(name) {
+            Some(topic) => Ok(topic),
+            None => {
+                self.broker.aside(move |broker| Ok(create(broker))).await.map_err(|refused| refused.code)?
+            }
+        }
+    }
+
     /// The host that group members are described with, in Kafka's form (`/127.0.0.1`).
     pub fn client_host(&self) -> String {
         format!("/{}", self.peer_addr.ip())

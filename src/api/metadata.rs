@@ -19,11 +19,11 @@ use quipu_protocol::message::metadata::{
 use quipu_protocol::primitives::{Str, Uuid};
 
 use super::Context;
-use super::cluster::NO_OPERATIONS;
+use super::context::Named;
 use crate::broker::CreateTopic;
 use crate::internal::offsets;
 use crate::security::acl::Operation::{Create, Describe};
-use crate::security::acl::{CLUSTER_NAME, ResourceType};
+use crate::security::acl::ResourceType;
 use crate::topic::{LEADER_EPOCH, OFFSETS_TOPIC, Topic, is_internal};
 
 /// First version in which a request may name topics by id.
@@ -64,11 +64,7 @@ pub async fn metadata<'a>(cx: &Context<'_>, request: MetadataRequest<'a>) -> Met
         cluster_id: Some(Str::Owned(cx.broker.cluster_id().to_owned())),
         controller_id: cx.broker.node_id(),
         topics,
-        cluster_authorized_operations: if request.include_cluster_authorized_operations {
-            cx.authorized_cluster_operations()
-        } else {
-            NO_OPERATIONS
-        },
+        cluster_authorized_operations: cx.cluster_operations(request.include_cluster_authorized_operations),
         ..Default::default()
     }
 }
@@ -101,25 +97,24 @@ async fn find(
 ) -> Result<std::sync::Arc<Topic>, ErrorCode> {
     // Java names the empty string beside an id (its consumer of a regular expression asks so).
     let Some(name) = asked.name.as_deref().filter(|_| asked.topic_id.is_zero()) else {
-        let topic = cx.broker.topics.by_id(asked.topic_id).ok_or(ErrorCode::UNKNOWN_TOPIC_ID)?;
-        return cx.permit(Describe, ResourceType::Topic, topic.name()).map(|()| topic);
+        return cx.topic(Describe, Named::Id(asked.topic_id));
     };
-    // Whether there is such a topic, or could be, is not told otherwise.
-    cx.permit(Describe, ResourceType::Topic, name)?;
-    if let Some(topic) = cx.broker.topics.by_name(name) {
-        return Ok(topic);
+    match cx.topic(Describe, Named::Name(name)) {
+        // It could come to be.
+        Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) => {}
+        found => return found,
     }
     crate::topic::check_name(name).map_err(|_| ErrorCode::INVALID_TOPIC_EXCEPTION)?;
     if !(may_create && cx.broker.settings().topics.auto_create) {
         return Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
     }
-    if !cx.may_quietly(Create, ResourceType::Cluster, CLUSTER_NAME) {
+    if !cx.may_on_cluster(Create) {
         cx.permit(Create, ResourceType::Topic, name)?;
     }
     if is_internal(name) {
         // Whoever looks for the offsets' topic before any group exists gets the real one, not one by that name.
         return if name == OFFSETS_TOPIC {
-            offsets::topic(cx.broker)
+            cx.internal_topic(name, offsets::topic).await
         } else {
             Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
         };
@@ -161,10 +156,7 @@ fn describe<'a>(cx: &Context<'_>, topic: &Topic, tells_operations: bool) -> Meta
                 offline_replicas: offline(node, partition),
             })
             .collect(),
-        topic_authorized_operations: match tells_operations {
-            true => cx.authorized_operations(ResourceType::Topic, topic.name()),
-            false => NO_OPERATIONS,
-        },
+        topic_authorized_operations: cx.operations(tells_operations, ResourceType::Topic, topic.name()),
     }
 }
 

@@ -12,14 +12,16 @@ use crate::logging::AUTHORIZER;
 use crate::security::acl::{CLUSTER_NAME, Operation, ResourceType};
 use crate::security::authorizer::{ANONYMOUS, Authorizer, Subject};
 
+/// "Not asked for" in an authorized-operations field.
+pub(super) const NO_OPERATIONS: i32 = i32::MIN;
 /// Longest part of a resource's name in a log line, in characters.
 const LOGGED_CHARS: usize = 256;
 
 /// The operations that a resource of the type knows (Kafka's `AclEntry.supportedOperations`).
 fn operations_of(kind: ResourceType) -> &'static [Operation] {
     use Operation::{
-        Alter, AlterConfigs, ClusterAction, Create, CreateTokens, Delete, Describe, DescribeConfigs,
-        DescribeTokens, IdempotentWrite, Read, TwoPhaseCommit, Write,
+        Alter, AlterConfigs, ClusterAction, Create, Delete, Describe, DescribeConfigs, IdempotentWrite, Read,
+        Write,
     };
     match kind {
         ResourceType::Topic => &[Read, Write, Create, Delete, Alter, Describe, DescribeConfigs, AlterConfigs],
@@ -27,9 +29,8 @@ fn operations_of(kind: ResourceType) -> &'static [Operation] {
         ResourceType::Cluster => {
             &[Create, Alter, Describe, ClusterAction, DescribeConfigs, AlterConfigs, IdempotentWrite]
         }
-        ResourceType::TransactionalId => &[Write, Describe, TwoPhaseCommit],
-        ResourceType::DelegationToken => &[Describe],
-        ResourceType::User => &[CreateTokens, DescribeTokens],
+        // No answer has a place for them.
+        ResourceType::TransactionalId | ResourceType::DelegationToken | ResourceType::User => &[],
     }
 }
 
@@ -120,6 +121,11 @@ impl Context<'_> {
         if self.may(operation, kind, name) { Ok(()) } else { Err(refusal(kind)) }
     }
 
+    /// Whether the client may do this to the cluster, where a no is nothing to tell of.
+    pub fn may_on_cluster(&self, operation: Operation) -> bool {
+        self.may_quietly(operation, ResourceType::Cluster, CLUSTER_NAME)
+    }
+
     /// Goes on only if the client may do this to the cluster.
     ///
     /// # Errors
@@ -128,14 +134,22 @@ impl Context<'_> {
         self.permit(operation, ResourceType::Cluster, CLUSTER_NAME)
     }
 
-    /// What the client may do to a resource, as bits at the operations' numbers (KIP-430).
+    /// What the client may do to a resource, as bits at the operations' numbers (KIP-430), if it `asked` for that.
+    pub fn operations(&self, asked: bool, kind: ResourceType, name: &str) -> i32 {
+        if asked { self.authorized_operations(kind, name) } else { NO_OPERATIONS }
+    }
+
+    /// The same, asked for or not.
     pub fn authorized_operations(&self, kind: ResourceType, name: &str) -> i32 {
         let may = operations_of(kind).iter().filter(|&&operation| self.may_quietly(operation, kind, name));
         may.map(|operation| 1 << operation.code()).sum()
     }
 
-    /// What the client may do to the cluster; nothing is told to one that may not even describe it.
-    pub fn authorized_cluster_operations(&self) -> i32 {
+    /// What the client may do to the cluster, if it `asked`; nothing is told to one that may not even describe it.
+    pub fn cluster_operations(&self, asked: bool) -> i32 {
+        if !asked {
+            return NO_OPERATIONS;
+        }
         match self.permit_on_cluster(Operation::Describe) {
             Ok(()) => self.authorized_operations(ResourceType::Cluster, CLUSTER_NAME),
             Err(_) => 0,

@@ -19,7 +19,7 @@ use super::{Context, permission};
 use crate::broker::{Broker, CreateTopic, Refused};
 use crate::catalog::Resource;
 use crate::config::describe_topic;
-use crate::security::acl::{CLUSTER_NAME, Operation, ResourceType};
+use crate::security::acl::{Operation, ResourceType};
 use crate::topic::{Topic, is_internal};
 
 /// First version that names topics to delete by id.
@@ -36,7 +36,7 @@ pub async fn create_topics<'a>(
     for topic in &request.topics {
         *seen.entry(topic.name.to_string()).or_default() += 1;
     }
-    let may_create_all = cx.may_quietly(Operation::Create, ResourceType::Cluster, CLUSTER_NAME);
+    let may_create_all = cx.may_on_cluster(Operation::Create);
     let mut topics = Vec::with_capacity(request.topics.len());
     for asked in request.topics {
         match seen.get_mut(&*asked.name) {
@@ -237,7 +237,7 @@ fn find_each<'a>(
         .filter(|((name, _), times)| name.is_none() && **times > 1)
         .map(|((_, topic_id), _)| *topic_id)
         .collect();
-    let may_delete_all = cx.may_quietly(Operation::Delete, ResourceType::Cluster, CLUSTER_NAME);
+    let may_delete_all = cx.may_on_cluster(Operation::Delete);
     // Where the topic of an id is, to be told when a name means the same.
     let mut by_id: HashMap<Uuid, usize> = HashMap::new();
     let mut by_name: Vec<usize> = Vec::new();

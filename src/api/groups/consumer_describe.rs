@@ -7,7 +7,6 @@ use quipu_protocol::message::consumer_group_describe::{
 };
 use quipu_protocol::primitives::Str;
 
-use super::describe::operations;
 use super::{enabled, maybe_text, text};
 use crate::api::Context;
 use crate::coordinator::assign::Partitions;
@@ -55,7 +54,7 @@ async fn describe<'a>(cx: &Context<'_>, group_id: Str<'a>, tells_operations: boo
             DescribedGroup {
                 error_code: ErrorCode::NONE,
                 error_message: None,
-                authorized_operations: operations(cx, &group_id, tells_operations),
+                authorized_operations: cx.operations(tells_operations, ResourceType::Group, &group_id),
                 group_id,
                 group_state: text(view.state.name()),
                 group_epoch: view.epoch,
@@ -75,13 +74,16 @@ async fn describe<'a>(cx: &Context<'_>, group_id: Str<'a>, tells_operations: boo
 
 /// Topics that the client may not describe are not shown to it, nor is what a group does with them.
 fn hide<'a>(cx: &Context<'_>, group: DescribedGroup<'a>) -> DescribedGroup<'a> {
+    if cx.broker.authorizer.is_none() {
+        return group;
+    }
     let assignments = group.members.iter().flat_map(|member| [&member.assignment, &member.target_assignment]);
     let mut topics: Vec<&Str<'_>> =
         assignments.flat_map(|it| &it.topic_partitions).map(|topic| &topic.topic_name).collect();
     topics.sort_unstable();
     topics.dedup();
     let is_seen = |topic: &&Str<'_>| cx.may(Operation::Describe, ResourceType::Topic, topic);
-    if cx.broker.authorizer.is_none() || topics.iter().all(is_seen) {
+    if topics.iter().all(is_seen) {
         return group;
     }
     DescribedGroup {

@@ -8,12 +8,11 @@ use quipu_protocol::primitives::Str;
 
 use super::{blob, maybe_text, text};
 use crate::api::Context;
+use crate::api::permission::NO_OPERATIONS;
 use crate::security::acl::{Operation, ResourceType};
 
 /// First version that says that a group does not exist (KIP-1043); before, such a group is `Dead`.
 const FIRST_WITH_NOT_FOUND: i16 = 6;
-/// Nobody asked for the operations.
-const OPERATIONS_OMITTED: i32 = i32::MIN;
 
 /// Shows groups with their members. Subscriptions are shown of stable groups only, as in Kafka.
 ///
@@ -28,19 +27,11 @@ pub async fn describe_groups<'a>(
     DescribeGroupsResponse { throttle_time_ms: 0, groups }
 }
 
-/// What the client may do to the group, if it wants to know.
-pub(super) fn operations(cx: &Context<'_>, group_id: &str, tells_operations: bool) -> i32 {
-    match tells_operations {
-        true => cx.authorized_operations(ResourceType::Group, group_id),
-        false => OPERATIONS_OMITTED,
-    }
-}
-
 fn describe<'a>(cx: &Context<'_>, group_id: Str<'a>, tells_operations: bool) -> DescribedGroup<'a> {
     if let Err(error_code) = cx.permit(Operation::Describe, ResourceType::Group, &group_id) {
         return DescribedGroup { error_code, group_id, ..Default::default() };
     }
-    let authorized_operations = operations(cx, &group_id, tells_operations);
+    let authorized_operations = cx.operations(tells_operations, ResourceType::Group, &group_id);
     let view = match cx.broker.groups.describe(&group_id) {
         Ok(view) => view,
         Err(error) => {
@@ -54,7 +45,7 @@ fn describe<'a>(cx: &Context<'_>, group_id: Str<'a>, tells_operations: bool) -> 
                 protocol_type: text(""),
                 protocol_data: text(""),
                 members: Vec::new(),
-                authorized_operations: if is_shown { authorized_operations } else { OPERATIONS_OMITTED },
+                authorized_operations: if is_shown { authorized_operations } else { NO_OPERATIONS },
             };
         }
     };

@@ -10,6 +10,7 @@ use crate::api::Context;
 use crate::api::permission::message;
 use crate::internal;
 use crate::security::acl::{Operation, ResourceType};
+use crate::topic::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC};
 
 /// First version that takes several keys (KIP-699).
 const FIRST_BATCH: i16 = 4;
@@ -25,18 +26,18 @@ pub async fn find_coordinator<'a>(
     request: FindCoordinatorRequest<'a>,
 ) -> FindCoordinatorResponse<'a> {
     let refused = !matches!(request.key_type, GROUP | TRANSACTION);
-    // As in Kafka the topic that keeps the state comes to be when somebody first looks for its coordinator: tools and
-    // clients find it in the metadata from then on.
     let keys = match cx.version < FIRST_BATCH {
         true => vec![request.key],
         false => request.coordinator_keys,
     };
     let permitted: Vec<_> = keys.iter().map(|key| permit(cx, request.key_type, key)).collect();
+    // As in Kafka the topic that keeps the state comes to be when somebody first looks for its coordinator: tools and
+    // clients find it in the metadata from then on.
     let topic = match request.key_type {
         // Nobody is told of a coordinator.
         _ if permitted.iter().all(Result::is_err) => Ok(()),
-        GROUP => internal::offsets::topic(cx.broker).map(drop),
-        TRANSACTION => internal::transactions::topic(cx.broker).map(drop),
+        GROUP => cx.internal_topic(OFFSETS_TOPIC, internal::offsets::topic).await.map(drop),
+        TRANSACTION => cx.internal_topic(TRANSACTIONS_TOPIC, internal::transactions::topic).await.map(drop),
         _ => Ok(()),
     };
     let (error_code, error_message) = if let Err(code) = topic {

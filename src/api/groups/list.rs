@@ -6,7 +6,7 @@ use quipu_protocol::primitives::Str;
 
 use super::text;
 use crate::api::Context;
-use crate::security::acl::{CLUSTER_NAME, Operation, ResourceType};
+use crate::security::acl::{Operation, ResourceType};
 
 /// Lists groups by name.
 ///
@@ -17,7 +17,7 @@ pub async fn list_groups<'a>(cx: &Context<'_>, request: ListGroupsRequest<'a>) -
     let wanted = |filter: &[Str<'_>], name: &str| {
         filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(name))
     };
-    let sees_all = cx.may_quietly(Operation::Describe, ResourceType::Cluster, CLUSTER_NAME);
+    let sees_all = cx.may_on_cluster(Operation::Describe);
     match cx.broker.groups.list() {
         Ok(listings) => ListGroupsResponse {
             throttle_time_ms: 0,
