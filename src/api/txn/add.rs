@@ -18,8 +18,8 @@ use crate::topic::is_internal;
 /// First version that takes several transactions, and may only ask (KIP-890).
 const FIRST_BATCH: i16 = 4;
 
-/// Adds partitions to a transaction, all or none. From version 4 on it is a request of brokers, which act for others. From version 4 a request names any number of transactions, and may ask
-/// whether partitions are part of one, without adding any.
+/// Adds partitions to a transaction, all or none. From version 4 on it is a request of brokers, which act for others: it
+/// names any number of transactions, and may ask whether partitions are part of one, without adding any.
 pub async fn add_partitions_to_txn<'a>(
     cx: &Context<'_>,
     request: AddPartitionsToTxnRequest<'a>,

@@ -9,23 +9,24 @@ use quipu_storage::Marker;
 
 use crate::api::Context;
 use crate::internal::transactions::write_marker;
-use crate::security::acl::{CLUSTER_NAME, Operation, ResourceType};
+use crate::security::acl::Operation;
 
 /// The level of `transaction.version` from which every transaction has an epoch of its own.
 const OWN_EPOCH_SINCE: i8 = 2;
 
 /// Ends transactions on partitions, whatever their coordinator says: what an administrator does to one that hangs.
 ///
-/// That needs ALTER on the cluster, or CLUSTER_ACTION, which brokers have. Versions 1–2; version 2 says how the producer ends its transactions.
+/// That needs ALTER on the cluster, or CLUSTER_ACTION, which brokers have. Versions 1–2; version 2 says how the
+/// producer ends its transactions.
 pub async fn write_txn_markers<'a>(
     cx: &Context<'_>,
     request: WriteTxnMarkersRequest<'a>,
 ) -> WriteTxnMarkersResponse<'a> {
-    let permitted = match cx.may_quietly(Operation::Alter, ResourceType::Cluster, CLUSTER_NAME) {
+    let permitted = match cx.may_on_cluster(Operation::Alter) {
         true => Ok(()),
         false => cx.permit_on_cluster(Operation::ClusterAction),
     };
-    let mut results = Vec::with_capacity(request.markers.len());
+    let mut all = Vec::with_capacity(request.markers.len());
     for asked in request.markers {
         let marker = Marker {
             producer_id: asked.producer_id,
@@ -36,22 +37,31 @@ pub async fn write_txn_markers<'a>(
         };
         let mut topics = Vec::with_capacity(asked.topics.len());
         for topic in asked.topics {
-            let mut partitions = Vec::with_capacity(topic.partition_indexes.len());
-            for partition_index in topic.partition_indexes {
-                let marked =
-                    permitted.and_then(|()| write_marker(cx.broker, &topic.name, partition_index, &marker));
-                let written = match marked {
+            let write = |index: i32| {
+                (index, permitted.and_then(|()| write_marker(cx.broker, &topic.name, index, &marker)))
+            };
+            let written: Vec<_> = topic.partition_indexes.into_iter().map(write).collect();
+            topics.push((topic.name, written));
+        }
+        all.push((asked.producer_id, topics));
+    }
+    // All are in the page cache before one is waited for: a sync takes in whatever is there.
+    let mut results = Vec::with_capacity(all.len());
+    for (producer_id, written) in all {
+        let mut topics = Vec::with_capacity(written.len());
+        for (name, written) in written {
+            let mut partitions = Vec::with_capacity(written.len());
+            for (partition_index, written) in written {
+                let durable = match written {
                     Ok(durability) => durability.wait().await,
                     Err(code) => Err(code),
                 };
-                partitions.push(WritableTxnMarkerPartitionResult {
-                    partition_index,
-                    error_code: written.err().unwrap_or(ErrorCode::NONE),
-                });
+                let error_code = durable.err().unwrap_or(ErrorCode::NONE);
+                partitions.push(WritableTxnMarkerPartitionResult { partition_index, error_code });
             }
-            topics.push(WritableTxnMarkerTopicResult { name: topic.name, partitions });
+            topics.push(WritableTxnMarkerTopicResult { name, partitions });
         }
-        results.push(WritableTxnMarkerResult { producer_id: asked.producer_id, topics });
+        results.push(WritableTxnMarkerResult { producer_id, topics });
     }
     WriteTxnMarkersResponse { markers: results }
 }
