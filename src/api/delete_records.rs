@@ -7,8 +7,9 @@ use quipu_protocol::message::delete_records::{
 };
 use quipu_storage::{Millis, Offset};
 
+use super::context::Named;
 use super::{Context, partition_of};
-use crate::security::acl::{Operation, ResourceType};
+use crate::security::acl::Operation;
 use crate::topic::Topic;
 
 /// "Everything up to the high watermark."
@@ -22,9 +23,7 @@ pub async fn delete_records<'a>(
     let now = cx.broker.clock.now_ms();
     let mut topics = Vec::with_capacity(request.topics.len());
     for asked in request.topics {
-        let topic = cx.permit(Operation::Delete, ResourceType::Topic, &asked.name).and_then(|()| {
-            cx.broker.topics.by_name(&asked.name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
-        });
+        let topic = cx.topic(Operation::Delete, Named::Name(&asked.name));
         let topic = topic.as_deref().map_err(|code| *code);
         let mut partitions = Vec::with_capacity(asked.partitions.len());
         for partition in &asked.partitions {
@@ -50,7 +49,7 @@ async fn delete(
     now: Millis,
 ) -> Result<Offset, ErrorCode> {
     let topic = topic?;
-    let partition = partition_of(Some(topic), asked.partition_index)?;
+    let partition = partition_of(Ok(topic), asked.partition_index)?;
     // As in Kafka: the broker's own state is not for clients, and a topic that is only compacted keeps its keys.
     if topic.is_internal() {
         return Err(ErrorCode::INVALID_TOPIC_EXCEPTION);
@@ -58,11 +57,18 @@ async fn delete(
     if topic.config().cleanup.compact && !topic.config().cleanup.delete {
         return Err(ErrorCode::POLICY_VIOLATION);
     }
-    let end = partition.high_watermark(now)?;
-    let to = if asked.offset == HIGH_WATERMARK { end } else { asked.offset };
-    if !(0..=end).contains(&to) {
-        return Err(ErrorCode::OFFSET_OUT_OF_RANGE);
-    }
-    // Waits for the disk, and removes files.
-    cx.broker.aside(move |_| Ok(partition.delete_prefix(to, now))).await.map_err(|refused| refused.code)?
+    let offset = asked.offset;
+    // Waits for the disk, opens the log if it has to, and removes files.
+    let deleted = cx.broker.aside(move |_| {
+        let delete = || {
+            let end = partition.high_watermark(now)?;
+            let to = if offset == HIGH_WATERMARK { end } else { offset };
+            if !(0..=end).contains(&to) {
+                return Err(ErrorCode::OFFSET_OUT_OF_RANGE);
+            }
+            partition.delete_prefix(to, now)
+        };
+        Ok(delete())
+    });
+    deleted.await.map_err(|refused| refused.code)?
 }

@@ -18,10 +18,11 @@ use quipu_protocol::message::offset_for_leader_epoch::{
 };
 use quipu_storage::{Millis, Offset};
 
+use super::context::Named;
 use super::fetch::{READ_COMMITTED, check_leader_epoch};
 use super::{Context, partition_of};
-use crate::security::acl::{CLUSTER_NAME, Operation, ResourceType};
-use crate::topic::{LEADER_EPOCH, Partition, Topic};
+use crate::security::acl::Operation;
+use crate::topic::{LEADER_EPOCH, Partition};
 
 const LATEST: Millis = -1;
 const EARLIEST: Millis = -2;
@@ -57,22 +58,25 @@ pub async fn list_offsets<'a>(cx: &Context<'_>, request: ListOffsetsRequest<'a>)
             *times_asked.entry((&topic.name, partition.partition_index)).or_default() += 1;
         }
     }
-    let mut named = Vec::new();
-    for topic in &request.topics {
-        named.extend(topic.partitions.iter().map(|partition| (&*topic.name, partition.partition_index)));
-    }
-    open_logs(cx, &named, now).await;
+    let permitted = |name: &str| cx.topic(Operation::Describe, Named::Name(name));
+    let found: Vec<_> = request.topics.iter().map(|asked| permitted(&asked.name)).collect();
+    let of_one = found.iter().zip(&request.topics);
+    let named = of_one.flat_map(|(topic, asked)| {
+        asked.partitions.iter().filter_map(|asked| topic.as_ref().ok()?.partition(asked.partition_index))
+    });
+    let unopened = cx.open_logs(named, now).await;
     let mut searches = Vec::new();
     let mut topics = Vec::with_capacity(request.topics.len());
-    for asked in &request.topics {
-        let topic = cx
-            .permit(Operation::Describe, ResourceType::Topic, &asked.name)
-            .map(|()| cx.broker.topics.by_name(&asked.name));
-        let topic = topic.as_ref().map(Option::as_deref).map_err(|code| *code);
+    for (asked, topic) in request.topics.iter().zip(&found) {
+        let topic = topic.as_deref().map_err(|code| *code);
         let mut partitions = Vec::with_capacity(asked.partitions.len());
         for p in &asked.partitions {
             let found = match times_asked.remove(&(&*asked.name, p.partition_index)) {
-                Some(1) => find(cx, topic, p, request.isolation_level, now),
+                Some(1) => {
+                    let partition = partition_of(topic, p.partition_index)
+                        .and_then(|partition| unopened.check(&partition).map(|()| partition));
+                    partition.and_then(|partition| find(cx, partition, p, request.isolation_level, now))
+                }
                 Some(_) => Err(ErrorCode::INVALID_REQUEST),
                 // Asked for more than once, a partition is refused once.
                 None => continue,
@@ -114,28 +118,6 @@ pub async fn list_offsets<'a>(cx: &Context<'_>, request: ListOffsetsRequest<'a>)
     ListOffsetsResponse { throttle_time_ms: 0, topics }
 }
 
-/// Has logs opened that are not, on a thread that may wait: for a consumer this is often the first look at them. What
-/// cannot be opened is told by the look itself.
-async fn open_logs(cx: &Context<'_>, named: &[(&str, i32)], now: Millis) {
-    let mut closed = Vec::new();
-    for of_one in named.chunk_by(|one, other| one.0 == other.0) {
-        let name = of_one[0].0;
-        let may = || cx.may_quietly(Operation::Describe, ResourceType::Topic, name);
-        let Some(topic) = cx.broker.topics.by_name(name).filter(|_| may()) else { continue };
-        let partitions = of_one.iter().filter_map(|(_, index)| topic.partition(*index));
-        closed.extend(partitions.filter(|partition| !partition.is_open()));
-    }
-    if !closed.is_empty() {
-        let opened = cx.broker.aside(move |_| {
-            for partition in closed {
-                let _ = partition.reader(now);
-            }
-            Ok(())
-        });
-        let _ = opened.await;
-    }
-}
-
 fn answer(partition_index: i32, found: Result<(Offset, Millis), ErrorCode>) -> ListOffsetsPartitionResponse {
     let (error_code, offset, timestamp) = match found {
         Ok((offset, timestamp)) => (ErrorCode::NONE, offset, timestamp),
@@ -152,12 +134,11 @@ fn answer(partition_index: i32, found: Result<(Offset, Millis), ErrorCode>) -> L
 
 fn find(
     cx: &Context<'_>,
-    topic: Result<Option<&Topic>, ErrorCode>,
+    partition: Arc<Partition>,
     asked: &ListOffsetsPartition,
     isolation_level: i8,
     now: Millis,
 ) -> Result<Found, ErrorCode> {
-    let partition = partition_of(topic?, asked.partition_index)?;
     check_leader_epoch(asked.current_leader_epoch)?;
     let reader = partition.reader(now)?;
     let end = if isolation_level == READ_COMMITTED {
@@ -205,28 +186,35 @@ pub async fn offset_for_leader_epoch<'a>(
     request: OffsetForLeaderEpochRequest<'a>,
 ) -> OffsetForLeaderEpochResponse<'a> {
     let now = cx.broker.clock.now_ms();
-    let mut named = Vec::new();
-    for topic in &request.topics {
-        named.extend(topic.partitions.iter().map(|asked| (&*topic.topic, asked.partition)));
-    }
-    open_logs(cx, &named, now).await;
     // Brokers ask as such; consumers need the right to their topics.
-    let is_broker = cx.may_quietly(Operation::ClusterAction, ResourceType::Cluster, CLUSTER_NAME);
+    let is_broker = cx.may_on_cluster(Operation::ClusterAction);
+    let topics = &cx.broker.topics;
+    let permitted = |name: &str| match is_broker {
+        true => topics.by_name(name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+        false => cx.topic(Operation::Describe, Named::Name(name)),
+    };
+    let found: Vec<_> = request.topics.iter().map(|asked| permitted(&asked.topic)).collect();
+    let of_one = found.iter().zip(&request.topics);
+    let named = of_one.flat_map(|(topic, asked)| {
+        asked.partitions.iter().filter_map(|asked| topic.as_ref().ok()?.partition(asked.partition))
+    });
+    let unopened = cx.open_logs(named, now).await;
     let topics = request
         .topics
         .into_iter()
-        .map(|asked| {
-            let permitted = match is_broker {
-                true => Ok(()),
-                false => cx.permit(Operation::Describe, ResourceType::Topic, &asked.topic),
+        .zip(found)
+        .map(|(asked, topic)| {
+            let topic = topic.as_deref().map_err(|code| *code);
+            let end = |asked: &OffsetForLeaderPartition| {
+                let partition = partition_of(topic, asked.partition)?;
+                unopened.check(&partition)?;
+                epoch_end(&partition, asked, now)
             };
-            let topic = permitted.map(|()| cx.broker.topics.by_name(&asked.topic));
-            let topic = topic.as_ref().map(Option::as_deref).map_err(|code| *code);
             let partitions = asked
                 .partitions
                 .iter()
                 .map(|partition| {
-                    epoch_end(topic, partition, now).unwrap_or_else(|error_code| EpochEndOffset {
+                    end(partition).unwrap_or_else(|error_code| EpochEndOffset {
                         error_code,
                         partition: partition.partition,
                         leader_epoch: -1,
@@ -241,11 +229,10 @@ pub async fn offset_for_leader_epoch<'a>(
 }
 
 fn epoch_end(
-    topic: Result<Option<&Topic>, ErrorCode>,
+    partition: &Partition,
     asked: &OffsetForLeaderPartition,
     now: Millis,
 ) -> Result<EpochEndOffset, ErrorCode> {
-    let partition = partition_of(topic?, asked.partition)?;
     check_leader_epoch(asked.current_leader_epoch)?;
     let end = partition.high_watermark(now)?;
     // One epoch has ever been: it ends where the log ends, and any other is unknown.

@@ -19,7 +19,7 @@ use quipu_protocol::primitives::Str;
 
 use super::Context;
 use crate::security::acl::Operation;
-use crate::topic::{Partition, Topic};
+use crate::topic::Topic;
 
 /// Describes the one log directory.
 pub async fn describe_log_dirs<'a>(
@@ -29,18 +29,30 @@ pub async fn describe_log_dirs<'a>(
     if let Err(error_code) = cx.permit_on_cluster(Operation::Describe) {
         return DescribeLogDirsResponse { error_code, ..Default::default() };
     }
-    let topics = match request.topics {
-        None => cx.broker.topics.all().iter().map(|topic| describe(topic, |_| true)).collect(),
-        Some(asked) => asked
-            .iter()
-            .filter_map(|asked| {
-                let topic = cx.broker.topics.by_name(&asked.topic)?;
-                Some(describe(&topic, |partition| asked.partitions.contains(&partition.index())))
-            })
-            .filter(|topic| !topic.partitions.is_empty())
-            .collect(),
+    // Topics, and which of their partitions: `None` for all.
+    let wanted: Vec<_> = match request.topics {
+        None => cx.broker.topics.all().into_iter().map(|topic| (topic, None)).collect(),
+        Some(asked) => {
+            let find = |name: &str| cx.broker.topics.by_name(name);
+            let asked =
+                asked.into_iter().filter_map(|asked| Some((find(&asked.topic)?, Some(asked.partitions))));
+            asked.collect()
+        }
     };
-    let (total_bytes, usable_bytes) = cx.broker.volume_bytes().unwrap_or((-1, -1));
+    // A log that nobody has used yet is looked for on the disk.
+    let looked = cx.broker.aside(move |broker| {
+        let describe = |(topic, wanted): (Arc<Topic>, Option<Vec<i32>>)| {
+            let is_wanted = |index| wanted.as_ref().is_none_or(|wanted| wanted.contains(&index));
+            let described = describe(&topic, is_wanted);
+            (wanted.is_none() || !described.partitions.is_empty()).then_some(described)
+        };
+        let topics = wanted.into_iter().filter_map(describe).collect();
+        Ok((topics, broker.volume_bytes().unwrap_or((-1, -1))))
+    });
+    let (topics, (total_bytes, usable_bytes)) = match looked.await {
+        Ok(looked) => looked,
+        Err(refused) => return DescribeLogDirsResponse { error_code: refused.code, ..Default::default() },
+    };
     let result = DescribeLogDirsResult {
         error_code: ErrorCode::NONE,
         log_dir: Str::Owned(cx.broker.data_dir().display().to_string()),
@@ -52,13 +64,13 @@ pub async fn describe_log_dirs<'a>(
     DescribeLogDirsResponse { results: vec![result], ..Default::default() }
 }
 
-fn describe(topic: &Topic, is_wanted: impl Fn(&Arc<Partition>) -> bool) -> DescribeLogDirsTopic<'static> {
+fn describe(topic: &Topic, is_wanted: impl Fn(i32) -> bool) -> DescribeLogDirsTopic<'static> {
     let partitions = topic.partitions();
     DescribeLogDirsTopic {
         name: Str::Owned(topic.name().to_string()),
         partitions: partitions
             .iter()
-            .filter(|partition| is_wanted(partition))
+            .filter(|partition| is_wanted(partition.index()))
             .map(|partition| DescribeLogDirsPartition {
                 partition_index: partition.index(),
                 partition_size: i64::try_from(partition.size_bytes()).unwrap_or(i64::MAX),

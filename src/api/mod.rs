@@ -17,6 +17,7 @@ pub mod list_offsets;
 pub mod log_dirs;
 pub mod metadata;
 pub mod offsets;
+mod opening;
 mod permission;
 #[cfg(test)]
 mod permission_tests;
@@ -213,9 +214,9 @@ fn respond(cx: &Context<'_>, key: ApiKey, response: &impl Encode, buffer: Vec<u8
     header::response_frame(key, cx.version, cx.correlation_id, response, buffer)
 }
 
-/// The partition of a topic that may not be there.
-fn partition_of(topic: Option<&Topic>, index: i32) -> Result<Arc<Partition>, ErrorCode> {
-    topic.and_then(|topic| topic.partition(index)).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+/// The partition of a topic, if both are there.
+fn partition_of(topic: Result<&Topic, ErrorCode>, index: i32) -> Result<Arc<Partition>, ErrorCode> {
+    topic?.partition(index).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
 }
 
 fn row(key: ApiKey) -> Option<&'static Row> {

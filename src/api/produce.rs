@@ -17,6 +17,8 @@ use quipu_protocol::record::{BatchHeader, RecordView};
 use quipu_storage::compress::Codec;
 use quipu_storage::{AppendError, BatchError, CheckedBatch, InvalidRecord, Millis, Origin};
 
+use super::context::Named;
+use super::opening::Unopened;
 use super::{Close, Context};
 use crate::config::{Compression, TimestampType, TopicConfig};
 use crate::coordinator::txn::Begun;
@@ -51,39 +53,47 @@ pub async fn produce<'a>(
         -1..=1 => None,
         _ => Some(ErrorCode::INVALID_REQUIRED_ACKS),
     };
+    // The topics of the request, where they had to be looked for before its batches are.
+    let mut found = Vec::new();
     let transaction = match (refused, request.transactional_id.as_deref()) {
         (None, Some(id)) if cx.version >= IMPLICIT_ADD_SINCE => {
+            found.extend(request.topic_data.iter().map(|data| find(cx, data)));
             // Boxed, as all that is rare: a connection has room for what it does all the time.
-            let added = Box::pin(add_partitions(cx, id, &request)).await;
+            let added = Box::pin(add_partitions(cx, id, &request, &found)).await;
             Some(Transactional { id, added })
         }
         (None, Some(id)) => Some(Transactional { id, added: Vec::new() }),
         _ => None,
     };
+    let mut found = found.into_iter();
     let mut failed = None;
     let mut awaited = Awaited::default();
     let mut responses = Vec::with_capacity(request.topic_data.len());
     for data in request.topic_data {
-        let topic = find(cx, &data);
-        if let (None, Ok(topic)) = (refused, &topic)
-            && !data.partition_data.iter().all(|data| topic.is_open(data.index))
-        {
-            Box::pin(open(cx, topic, &data.partition_data, now)).await;
-        }
+        let topic = match refused {
+            Some(code) => Err(code),
+            None => found.next().unwrap_or_else(|| find(cx, &data)),
+        };
+        let unopened = match &topic {
+            Ok(topic) if !data.partition_data.iter().all(|data| topic.is_open(data.index)) => {
+                let partitions = data.partition_data.iter().filter_map(|data| topic.partition(data.index));
+                Box::pin(cx.open_logs(partitions, now)).await
+            }
+            _ => Unopened::default(),
+        };
         let mut partition_responses = Vec::with_capacity(data.partition_data.len());
         for partition in data.partition_data {
             let index = partition.index;
-            let outcome = match (refused, &topic) {
-                (Some(code), _) => Err(Refusal::from(code)),
-                (None, Err(code)) => Err(Refusal::from(*code)),
-                (None, Ok(topic)) => {
+            let outcome = match &topic {
+                Err(code) => Err(Refusal::from(*code)),
+                Ok(topic) => {
                     let config = topic.config();
                     let recompressed = match wants_recompression(&config, &partition) {
                         Some((bytes, target)) => Some(Box::pin(recompress(cx, bytes, target)).await),
                         None => None,
                     };
                     let told = (request.acks == ALL).then_some(&mut awaited);
-                    let batch = Sent { data: &partition, config: &config, recompressed };
+                    let batch = Sent { data: &partition, config: &config, unopened: &unopened, recompressed };
                     append(cx, topic, batch, transaction.as_ref(), told, now)
                 }
             };
@@ -112,16 +122,11 @@ pub async fn produce<'a>(
     }
 }
 
-/// The topic that is meant, if the client may write to it. Whether one exists by that name is not told otherwise.
+/// The topic that is meant, if the client may write to it.
 fn find(cx: &Context<'_>, data: &TopicProduceData<'_>) -> Result<Arc<Topic>, ErrorCode> {
-    let may_write = |name: &str| cx.permit(Operation::Write, ResourceType::Topic, name);
-    if cx.version >= TOPIC_IDS_SINCE {
-        let topic = cx.broker.topics.by_id(data.topic_id).ok_or(ErrorCode::UNKNOWN_TOPIC_ID)?;
-        may_write(topic.name()).map(|()| topic)
-    } else {
-        may_write(&data.name)?;
-        cx.broker.topics.by_name(&data.name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
-    }
+    let named =
+        if cx.version >= TOPIC_IDS_SINCE { Named::Id(data.topic_id) } else { Named::Name(&data.name) };
+    cx.topic(Operation::Write, named)
 }
 
 /// Whether the request has batches of a transaction that the client has no right to. What counts is what the batches say
@@ -196,21 +201,10 @@ type Target = (Codec, Option<i32>);
 struct Sent<'a> {
     data: &'a PartitionProduceData<'a>,
     config: &'a TopicConfig,
+    /// Of the topic's partitions, if any had to be opened.
+    unopened: &'a Unopened,
     /// The batch in the topic's codec, where that is another.
     recompressed: Option<Result<Vec<u8>, Refusal>>,
-}
-
-/// Opens the logs that nobody has used yet. That makes and reads files, so another thread does it, once for all of them.
-/// What cannot be opened is refused when it is appended to.
-async fn open(cx: &Context<'_>, topic: &Topic, asked: &[PartitionProduceData<'_>], now: Millis) {
-    let partitions: Vec<_> = asked.iter().filter_map(|data| topic.partition(data.index)).collect();
-    let opened = cx.broker.aside(move |_| {
-        partitions.iter().filter(|partition| !partition.is_open()).for_each(|partition| {
-            let _ = partition.reader(now);
-        });
-        Ok(())
-    });
-    let _ = opened.await;
 }
 
 /// The batch, if the topic keeps its batches in another codec, and that codec with its level.
@@ -248,10 +242,10 @@ fn append(
     awaited: Option<&mut Awaited>,
     now: Millis,
 ) -> Result<PartitionProduceResponse<'static>, Refusal> {
-    let index = sent.data.index;
+    let (index, unopened) = (sent.data.index, sent.unopened);
     try_append(cx, topic, sent, transaction, awaited, now).map_err(|mut refusal| {
         if refusal.is_for_content {
-            let partition = topic.partition(index);
+            let partition = topic.partition(index).filter(|it| unopened.check(it).is_ok());
             let reader = partition.as_ref().and_then(|partition| partition.reader(now).ok());
             refusal.log_start_offset = reader.map_or(-1, |reader| reader.log_start_offset());
         }
@@ -262,7 +256,7 @@ fn append(
 fn try_append(
     cx: &Context<'_>,
     topic: &Topic,
-    Sent { data, config, recompressed }: Sent<'_>,
+    Sent { data, config, unopened, recompressed }: Sent<'_>,
     transaction: Option<&Transactional<'_>>,
     awaited: Option<&mut Awaited>,
     now: Millis,
@@ -301,6 +295,7 @@ fn try_append(
     if config.cleanup.compact {
         check_keys(&batch)?;
     }
+    unopened.check(&partition)?;
     let header = batch.header();
     let appended = if header.attributes.is_transactional() {
         let transaction = transaction.ok_or(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED)?;
@@ -389,10 +384,11 @@ async fn add_partitions(
     cx: &Context<'_>,
     id: &str,
     request: &ProduceRequest<'_>,
+    found: &[Result<Arc<Topic>, ErrorCode>],
 ) -> Vec<(Identity, ErrorCode)> {
     let mut wanted: BTreeMap<Identity, Vec<_>> = BTreeMap::new();
-    for data in &request.topic_data {
-        let Ok(topic) = find(cx, data) else { continue };
+    for (data, topic) in request.topic_data.iter().zip(found) {
+        let Ok(topic) = topic else { continue };
         for partition in &data.partition_data {
             let Some(Records::Borrowed(bytes)) = &partition.records else { continue };
             let Ok(header) = BatchHeader::parse(bytes) else { continue };

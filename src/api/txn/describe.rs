@@ -1,5 +1,7 @@
 //! DescribeTransactions (key 65), ListTransactions (key 66) and DescribeProducers (key 61): what administrators see.
 
+use std::sync::Arc;
+
 use quipu_protocol::ErrorCode;
 use quipu_protocol::message::describe_producers::{
     DescribeProducersRequest, DescribeProducersResponse, PartitionResponse, ProducerState, TopicResponse,
@@ -11,12 +13,15 @@ use quipu_protocol::message::list_transactions::{
     ListTransactionsRequest, ListTransactionsResponse, TransactionState as ListedTransaction,
 };
 use quipu_protocol::primitives::Str;
-use quipu_storage::NO_TIMESTAMP;
+use quipu_storage::{Millis, NO_TIMESTAMP};
 
-use crate::api::Context;
+use crate::api::context::Named;
 use crate::api::groups::text;
+use crate::api::permission::message;
+use crate::api::{Context, partition_of};
 use crate::coordinator::txn::machine::{Status, Transaction};
 use crate::security::acl::{Operation, ResourceType};
+use crate::topic::Partition;
 
 /// Most bytes that a regular expression may compile to.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
@@ -114,33 +119,46 @@ pub async fn describe_producers<'a>(
     cx: &Context<'_>,
     request: DescribeProducersRequest<'a>,
 ) -> DescribeProducersResponse<'a> {
-    let topics = request.topics.into_iter().map(|asked| {
-        let permitted = cx.permit(Operation::Read, ResourceType::Topic, &asked.name);
-        let producers = |index| permitted.and_then(|()| producers(cx, &asked.name, index));
-        let partitions = asked
-            .partition_indexes
-            .iter()
-            .map(|&partition_index| match producers(partition_index) {
+    let now = cx.broker.clock.now_ms();
+    let mut asked = Vec::with_capacity(request.topics.len());
+    for topic in request.topics {
+        let found = cx.topic(Operation::Read, Named::Name(&topic.name));
+        let found = found.as_deref().map_err(|code| *code);
+        let partition = |index: &i32| (*index, partition_of(found, *index));
+        let partitions: Vec<_> = topic.partition_indexes.iter().map(partition).collect();
+        asked.push((topic.name, partitions));
+    }
+    let partitions = asked.iter().flat_map(|(_, partitions)| partitions);
+    let found = partitions.filter_map(|(_, partition)| partition.as_ref().ok().cloned());
+    let unopened = cx.open_logs(found, now).await;
+    let topics = asked.into_iter().map(|(name, partitions)| {
+        let describe = |(partition_index, partition): (i32, Result<Arc<Partition>, ErrorCode>)| {
+            let described = partition.and_then(|partition| {
+                unopened.check(&partition)?;
+                producers(&partition, now)
+            });
+            match described {
                 Ok(active_producers) => {
                     PartitionResponse { partition_index, active_producers, ..Default::default() }
                 }
                 Err(error_code) => PartitionResponse {
                     partition_index,
                     error_code,
-                    error_message: Some(Str::Borrowed("this partition cannot be read here")),
+                    error_message: Some(Str::Borrowed(match error_code {
+                        ErrorCode::TOPIC_AUTHORIZATION_FAILED => message(error_code),
+                        _ => "this partition cannot be read here",
+                    })),
                     ..Default::default()
                 },
-            })
-            .collect();
-        TopicResponse { name: asked.name, partitions }
+            }
+        };
+        TopicResponse { name, partitions: partitions.into_iter().map(describe).collect() }
     });
     DescribeProducersResponse { throttle_time_ms: 0, topics: topics.collect() }
 }
 
-fn producers(cx: &Context<'_>, topic: &str, index: i32) -> Result<Vec<ProducerState>, ErrorCode> {
-    let topic = cx.broker.topics.by_name(topic).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
-    let partition = topic.partition(index).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
-    let mut producers: Vec<_> = partition.with_appender(cx.broker.clock.now_ms(), |appender| {
+fn producers(partition: &Partition, now: Millis) -> Result<Vec<ProducerState>, ErrorCode> {
+    let mut producers: Vec<_> = partition.with_appender(now, |appender| {
         let state = |(producer_id, state): (i64, &quipu_storage::ProducerState)| ProducerState {
             producer_id,
             producer_epoch: state.epoch.into(),

@@ -467,7 +467,8 @@ impl Group {
     ///
     /// Errors for the whole request (Kafka's ClassicGroup.validateOffsetCommit): `UNKNOWN_MEMBER_ID`,
     /// `FENCED_INSTANCE_ID`, `ILLEGAL_GENERATION`, `REBALANCE_IN_PROGRESS`; for a consumer group `UNKNOWN_MEMBER_ID`,
-    /// `STALE_MEMBER_EPOCH` when the member was in that epoch before it got one of these partitions, or `UNSUPPORTED_VERSION` unless the client knows epochs (OffsetCommit 9).
+    /// `STALE_MEMBER_EPOCH` when the member was in that epoch before it got one of these partitions, or `UNSUPPORTED_VERSION`
+    /// unless the client knows epochs (OffsetCommit 9).
     pub fn commit(
         &mut self,
         now: Now,

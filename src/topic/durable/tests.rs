@@ -4,9 +4,20 @@ use std::io::{self, IoSlice};
 use std::path::Path;
 use std::thread::ThreadId;
 
+use quipu_protocol::message::delete_records::{
+    DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic,
+};
+use quipu_protocol::message::describe_log_dirs::DescribeLogDirsRequest;
+use quipu_protocol::message::describe_producers::{DescribeProducersRequest, TopicRequest};
 use quipu_protocol::message::fetch::{FetchPartition, FetchRequest, FetchTopic};
+use quipu_protocol::message::find_coordinator::FindCoordinatorRequest;
 use quipu_protocol::message::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
-use quipu_protocol::primitives::Uuid;
+use quipu_protocol::message::metadata::{MetadataRequest, MetadataRequestTopic};
+use quipu_protocol::message::offset_for_leader_epoch::{
+    EpochEndOffset, OffsetForLeaderEpochRequest, OffsetForLeaderPartition, OffsetForLeaderTopic,
+};
+use quipu_protocol::message::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
+use quipu_protocol::primitives::{Records, Uuid};
 use quipu_protocol::record::BatchBuilder;
 use quipu_storage::disk::{DirLock, Disk, DiskFile, Entry, LockError, Map, MemoryDisk, OpenMode};
 use quipu_storage::{CheckedBatch, Origin};
@@ -15,7 +26,9 @@ use super::*;
 use crate::api::Context;
 use crate::broker::{Broker, CreateTopic};
 use crate::clock::Clock;
-use crate::config::{Config, Layers, TopicConfig};
+use crate::config::{Config, Layers, Sources, TopicConfig};
+use crate::security::acl::{Acl, CLUSTER_NAME, Operation, PatternType, Permission, ResourceType};
+use crate::security::authorizer::ANONYMOUS;
 use crate::topic::wait::Waiter;
 use crate::topic::{OFFSETS_TOPIC, Topic, Topics};
 
@@ -38,7 +51,9 @@ struct GateState {
     files_synced: usize,
     whole_synced: usize,
     opened: usize,
-    /// Who has opened files, or mapped them.
+    /// No file can be opened.
+    refusing: bool,
+    /// Who has opened files, mapped or looked for them.
     waited: Vec<ThreadId>,
 }
 
@@ -93,12 +108,16 @@ struct GatedFile(Arc<dyn DiskFile>, Arc<Gate>);
 
 impl Disk for GatedDisk {
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        self.gate.state.lock().waited.push(std::thread::current().id());
         self.files.create_dir_all(dir)
     }
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
         let mut state = self.gate.state.lock();
         state.opened += 1;
         state.waited.push(std::thread::current().id());
+        if state.refusing {
+            return Err(io::Error::other("the disk does not answer"));
+        }
         Ok(Arc::new(GatedFile(self.files.open(path, mode)?, Arc::clone(&self.gate))))
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -114,6 +133,7 @@ impl Disk for GatedDisk {
         self.files.sync_dir(dir)
     }
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        self.gate.state.lock().waited.push(std::thread::current().id());
         self.files.list(dir)
     }
     fn file_system(&self, _: &Path) -> io::Result<Arc<dyn FileSystem>> {
@@ -575,4 +595,144 @@ fn who_asks_for_what_is_not_at_hand_does_not_wait_for_the_disk() {
     };
     let (is_own, times) = waited(&list);
     assert!(!is_own && times > 0, "the first time it was {times} times");
+}
+
+fn epochs_of(broker: &Arc<Broker>, partition: i32) -> EpochEndOffset {
+    let partitions = vec![OffsetForLeaderPartition { partition, ..Default::default() }];
+    let topics = vec![OffsetForLeaderTopic { topic: "orders".into(), partitions }];
+    let request = OffsetForLeaderEpochRequest { topics, ..Default::default() };
+    let cx = Context::of_test(broker, 4);
+    let mut answer = within_patience(crate::api::list_offsets::offset_for_leader_epoch(&cx, request));
+    answer.topics[0].partitions.remove(0)
+}
+
+fn producers_of(broker: &Arc<Broker>, partition: i32) -> ErrorCode {
+    let topics = vec![TopicRequest { name: "orders".into(), partition_indexes: vec![partition] }];
+    let cx = Context::of_test(broker, 0);
+    let answer =
+        within_patience(crate::api::txn::describe_producers(&cx, DescribeProducersRequest { topics }));
+    answer.topics[0].partitions[0].error_code
+}
+
+/// A broker with logs that nobody has used since its start.
+fn unused(disk: &GatedDisk, overrides: &[&str]) -> Arc<Broker> {
+    let start = || {
+        let overrides = overrides.iter().map(|&one| one.to_owned()).collect();
+        let (config, _) = Config::load(Sources { overrides, ..Sources::default() }).unwrap();
+        Broker::open(config, Arc::new(disk.clone()), Path::new("/data"), Clock::manual(1_000, 1)).unwrap()
+    };
+    let broker = start();
+    let asked = CreateTopic { partitions: Some(5), ..CreateTopic::with_defaults("orders") };
+    for partition in broker.create_topic(asked).unwrap().partitions().iter() {
+        append(partition);
+    }
+    broker.close().unwrap();
+    start()
+}
+
+#[test]
+fn no_request_opens_looks_for_or_makes_files_on_its_own_thread() {
+    let disk = GatedDisk::default();
+    let gate = Arc::clone(&disk.gate);
+    let broker = unused(&disk, &[]);
+    let mut waiting = Vec::new();
+    let mut elsewhere = |what: &'static str, ask: &dyn Fn()| {
+        gate.state.lock().waited.clear();
+        ask();
+        let waited = std::mem::take(&mut gate.state.lock().waited);
+        assert!(!waited.is_empty(), "{what} asks for something at hand");
+        if waited.contains(&std::thread::current().id()) {
+            waiting.push(what);
+        }
+    };
+    elsewhere("DescribeLogDirs", &|| {
+        let request = DescribeLogDirsRequest { topics: None };
+        let cx = Context::of_test(&broker, 4);
+        let answer = within_patience(crate::api::log_dirs::describe_log_dirs(&cx, request));
+        assert!(answer.results[0].topics[0].partitions.iter().all(|partition| partition.partition_size > 0));
+    });
+    elsewhere("DeleteRecords", &|| {
+        let partitions = vec![DeleteRecordsPartition { partition_index: 0, offset: -1 }];
+        let topics = vec![DeleteRecordsTopic { name: "orders".into(), partitions }];
+        let request = DeleteRecordsRequest { topics, ..Default::default() };
+        let cx = Context::of_test(&broker, 2);
+        let answer = within_patience(crate::api::delete_records::delete_records(&cx, request));
+        assert_eq!(answer.topics[0].partitions[0].low_watermark, 1);
+    });
+    elsewhere("DescribeProducers", &|| assert_eq!(producers_of(&broker, 1), ErrorCode::NONE));
+    elsewhere("OffsetForLeaderEpoch", &|| assert_eq!(epochs_of(&broker, 2).end_offset, 1));
+    elsewhere("Metadata", &|| {
+        let topics = vec![MetadataRequestTopic {
+            name: Some(OFFSETS_TOPIC.into()),
+            ..MetadataRequestTopic::default()
+        }];
+        let request = MetadataRequest {
+            topics: Some(topics),
+            allow_auto_topic_creation: true,
+            ..MetadataRequest::default()
+        };
+        let cx = Context::of_test(&broker, 9);
+        let answer = within_patience(crate::api::metadata::metadata(&cx, request));
+        assert_eq!(answer.topics[0].error_code, ErrorCode::NONE);
+    });
+    elsewhere("FindCoordinator", &|| {
+        let request = FindCoordinatorRequest { key: "id".into(), key_type: 1, ..Default::default() };
+        let cx = Context::of_test(&broker, 3);
+        let answer = within_patience(crate::api::groups::find_coordinator(&cx, request));
+        assert_eq!(answer.error_code, ErrorCode::NONE);
+    });
+
+    // A broker may ask for epochs without a right to the topics.
+    drop(broker);
+    let disk = GatedDisk { files: MemoryDisk::new(), gate: Arc::clone(&gate) };
+    let class = "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer";
+    let broker = unused(&disk, &[class]);
+    let right = Acl {
+        resource_type: ResourceType::Cluster,
+        pattern_type: PatternType::Literal,
+        resource_name: CLUSTER_NAME.to_owned(),
+        principal: ANONYMOUS.to_owned(),
+        host: "127.0.0.1".to_owned(),
+        operation: Operation::ClusterAction,
+        permission: Permission::Allow,
+    };
+    broker.authorizer.as_ref().unwrap().set([&right]);
+    elsewhere("a broker's OffsetForLeaderEpoch", &|| assert_eq!(epochs_of(&broker, 2).end_offset, 1));
+    assert!(waiting.is_empty(), "{waiting:?} wait for the disk");
+}
+
+#[test]
+fn a_log_that_cannot_be_opened_is_tried_once_for_each_request() {
+    let disk = GatedDisk::default();
+    let broker = unused(&disk, &[]);
+    disk.gate.state.lock().refusing = true;
+    let times = |ask: &dyn Fn() -> ErrorCode| {
+        let before = broker.topics.faults.unopened.get();
+        assert_eq!(ask(), ErrorCode::KAFKA_STORAGE_ERROR);
+        broker.topics.faults.unopened.get() - before
+    };
+    let produced = times(&|| {
+        let mut batch = BatchBuilder::new();
+        batch.push(1_000, None, Some(b"value"), &[]);
+        let batch = batch.finish();
+        let records = Some(Records::Borrowed(&batch));
+        let partition_data = vec![PartitionProduceData { index: 0, records }];
+        let topic_data =
+            vec![TopicProduceData { name: "orders".into(), partition_data, ..Default::default() }];
+        let request = ProduceRequest { acks: -1, topic_data, ..Default::default() };
+        let cx = Context::of_test(&broker, 9);
+        let (answer, _) = within_patience(crate::api::produce::produce(&cx, request)).unwrap();
+        answer.unwrap().responses[0].partition_responses[0].error_code
+    });
+    let listed = times(&|| {
+        let partition = ListOffsetsPartition { partition_index: 0, timestamp: -1, ..Default::default() };
+        let topics = vec![ListOffsetsTopic { name: "orders".into(), partitions: vec![partition] }];
+        let request = ListOffsetsRequest { topics, ..Default::default() };
+        let cx = Context::of_test(&broker, 7);
+        let answer = within_patience(crate::api::list_offsets::list_offsets(&cx, request));
+        answer.topics[0].partitions[0].error_code
+    });
+    let epochs = times(&|| epochs_of(&broker, 0).error_code);
+    let producers = times(&|| producers_of(&broker, 0));
+    assert_eq!((produced, listed, epochs, producers), (1, 1, 1, 1));
 }
