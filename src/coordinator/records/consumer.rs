@@ -278,10 +278,7 @@ impl Output {
         self.compact_length(topics.len());
         for (topic, partitions) in topics {
             self.0.extend_from_slice(&topic.0);
-            self.compact_length(partitions.len());
-            for partition in partitions {
-                self.int32(*partition);
-            }
+            self.int32s(partitions.iter());
             self.varint(0);
         }
     }
