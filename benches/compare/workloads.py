@@ -143,7 +143,7 @@ def w8(run):
             broker.create("w8-first", 2)
             clients.load(broker, "group", "w8-first", 60, clients=1, each=2)
     for members in run.scale.members:
-        run.each(f"franz-go, {members:,} members", loaded("group", clients=members, each=max(members, 2), limit_s=90), None, needs="group", partitions=max(members, 2), rounds=1)
+        run.each(f"franz-go, {members:,} members", loaded("group", clients=members, each=max(members, 2), limit_s=90), None, needs="group", partitions=max(members, 2), rounds=None if members == 1 else 1)
 
 
 @workload("W9", "start to the first acknowledged record")

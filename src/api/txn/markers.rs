@@ -26,6 +26,11 @@ pub async fn write_txn_markers<'a>(
         true => Ok(()),
         false => cx.permit_on_cluster(Operation::ClusterAction),
     };
+    let partition = |topic: &str, index: i32| cx.broker.topics.by_name(topic)?.partition(index);
+    let topics = request.markers.iter().filter(|_| permitted.is_ok()).flat_map(|asked| &asked.topics);
+    let partitions = topics
+        .flat_map(|topic| topic.partition_indexes.iter().filter_map(|&index| partition(&topic.name, index)));
+    let unopened = cx.open_logs(partitions, cx.broker.clock.now_ms()).await;
     let mut all = Vec::with_capacity(request.markers.len());
     for asked in request.markers {
         let marker = Marker {
@@ -38,7 +43,9 @@ pub async fn write_txn_markers<'a>(
         let mut topics = Vec::with_capacity(asked.topics.len());
         for topic in asked.topics {
             let write = |index: i32| {
-                (index, permitted.and_then(|()| write_marker(cx.broker, &topic.name, index, &marker)))
+                let opened = || partition(&topic.name, index).map_or(Ok(()), |it| unopened.check(&it));
+                let write = |()| write_marker(cx.broker, &topic.name, index, &marker);
+                (index, permitted.and_then(|()| opened()).and_then(write))
             };
             let written: Vec<_> = topic.partition_indexes.into_iter().map(write).collect();
             topics.push((topic.name, written));
