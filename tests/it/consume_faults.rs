@@ -22,14 +22,30 @@ use crate::produce::FETCH;
 /// The version of Metadata that commands ask for.
 const METADATA: i16 = 13;
 
+/// A member of a group that has read the one record there is.
+fn group_reading(broker: &Broker) -> Beside {
+    done(broker, &["topic", "create", "t", "-p", "1"]);
+    done_with(broker, &["produce", "t"], "0\n");
+    let mut reading = Beside::start(broker, &["consume", "t", "-g", "g"]);
+    assert_eq!(reading.line(), "0");
+    reading
+}
+
+/// It reads the next record, and stops having committed both.
+fn reads_on(broker: &Broker, mut reading: Beside) {
+    done_with(broker, &["produce", "t"], "1\n");
+    assert_eq!(reading.line(), "1");
+    signal(reading.pid(), "INT");
+    let (rest, code, said) = reading.end();
+    assert_eq!((rest.len(), code), (0, Some(0)), "{said}");
+    assert_eq!(committed(broker, "g"), Some(2));
+}
+
 #[test]
 fn a_group_goes_on_after_its_broker_has_restarted() {
     let dir = tempfile::tempdir().expect("a directory");
     let broker = Broker::serve(dir.path(), &[]);
-    done(&broker, &["topic", "create", "t", "-p", "1"]);
-    done_with(&broker, &["produce", "t"], "0\n");
-    let mut reading = Beside::start(&broker, &["consume", "t", "-g", "g"]);
-    assert_eq!(reading.line(), "0");
+    let reading = group_reading(&broker);
     // A fetch that is not answered, until a heartbeat is due as well; and then nobody is there for a while.
     signal(broker.pid(), "STOP");
     std::thread::sleep(Duration::from_secs(4));
@@ -37,12 +53,7 @@ fn a_group_goes_on_after_its_broker_has_restarted() {
     broker.kill();
     std::thread::sleep(Duration::from_secs(1));
     let broker = Broker::serve_at(&address, dir.path(), &[]);
-    done_with(&broker, &["produce", "t"], "1\n");
-    assert_eq!(reading.line(), "1");
-    signal(reading.pid(), "INT");
-    let (rest, code, said) = reading.end();
-    assert_eq!((rest.len(), code), (0, Some(0)), "{said}");
-    assert_eq!(committed(&broker, "g"), Some(2));
+    reads_on(&broker, reading);
 }
 
 #[test]
@@ -63,20 +74,12 @@ fn a_group_survives_the_loss_of_any_of_its_requests() {
         true => Fate::Lost,
         false => Fate::Answered,
     });
-    done(&broker, &["topic", "create", "t", "-p", "1"]);
-    done_with(&broker, &["produce", "t"], "0\n");
-    let mut reading = Beside::start(&broker, &["consume", "t", "-g", "g"]);
-    assert_eq!(reading.line(), "0");
+    let mut reading = group_reading(&broker);
     while !left.lock().expect("no panic").is_empty() {
         assert!(reading.is_running(), "{:?} left", left.lock());
         std::thread::sleep(Duration::from_millis(50));
     }
-    done_with(&broker, &["produce", "t"], "1\n");
-    assert_eq!(reading.line(), "1");
-    signal(reading.pid(), "INT");
-    let (rest, code, said) = reading.end();
-    assert_eq!((rest.len(), code), (0, Some(0)), "{said}");
-    assert_eq!(committed(&broker, "g"), Some(2));
+    reads_on(&broker, reading);
 }
 
 /// The address at which a broker sends its clients through the test's hands.

@@ -140,6 +140,8 @@ mod tests {
     use parking_lot::Mutex;
 
     use super::*;
+    use crate::coordinator::consumer::Seen;
+    use crate::coordinator::doors::Sight;
     use crate::coordinator::group::sim::Topics;
 
     #[test]
@@ -148,47 +150,29 @@ mod tests {
         for name in ["hidden-b", "b", "a", "c"] {
             topics.set(name, 1);
         }
-        let asked = Mutex::default();
-        let seen = Asking { topics: &topics, asked: &asked };
+        let asking = Asking::default();
+        let seen = Seen { topics: &topics, sight: &asking };
         let mut names = Names::of(&seen);
         let mut resolve =
             |pattern| names.resolve(&compile(pattern).unwrap(), &seen, Now { tick: 0, wall: 7 }).topics;
         assert_eq!(resolve("b|c"), ["b".into(), "c".into()]);
         assert_eq!(resolve(".*b"), ["b".into()]);
         assert_eq!(resolve("b"), ["b".into()]);
-        assert_eq!(*asked.lock(), ["b", "c", "hidden-b"]);
+        assert_eq!(*asking.0.lock(), ["b", "c", "hidden-b"]);
     }
 
     /// Hides some topics, and notes what it is asked about.
-    struct Asking<'a> {
-        topics: &'a Topics,
-        asked: &'a Mutex<Vec<String>>,
-    }
+    #[derive(Default)]
+    struct Asking(Mutex<Vec<String>>);
 
-    impl TopicLookup for Asking<'_> {
-        fn partitions(&self, name: &str) -> Option<i32> {
-            self.topics.partitions(name)
-        }
-
-        fn name_of(&self, id: Uuid) -> Option<Arc<str>> {
-            self.topics.name_of(id)
-        }
-
-        fn id_of(&self, name: &str) -> Option<Uuid> {
-            self.topics.id_of(name)
-        }
-
-        fn names(&self) -> Vec<Arc<str>> {
-            self.topics.names()
-        }
-
-        fn shows(&self, name: &str) -> bool {
-            self.asked.lock().push(name.to_owned());
-            !name.starts_with("hidden")
+    impl Sight for Asking {
+        fn sees(&self, topic: &str) -> bool {
+            self.0.lock().push(topic.to_owned());
+            !topic.starts_with("hidden")
         }
 
         fn version(&self) -> i64 {
-            self.topics.version()
+            0
         }
     }
 
