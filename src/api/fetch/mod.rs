@@ -248,8 +248,9 @@ impl Wanted {
             return Err(Unread::NotInMemory);
         }
         let high_watermark = partition.high_watermark(now)?;
-        let reader = partition.reader(now)?;
-        let reader = if patience == Patience::None { reader.at_once() } else { reader.clone() };
+        let waiting = partition.reader(now)?;
+        let at_once = (patience == Patience::None).then(|| waiting.at_once());
+        let reader = at_once.as_ref().unwrap_or(waiting);
         let unread = |error: ReadError| match error {
             ReadError::NotInMemory => Unread::NotInMemory,
             ReadError::OutOfRange { .. } => Unread::Refused(ErrorCode::OFFSET_OUT_OF_RANGE),
